@@ -1,0 +1,59 @@
+# Two commands matter to a newcomer: `make demo` and `make test`.
+# The environment is built from nothing in .venv; a second call finds its stamp and is instant.
+.DEFAULT_GOAL := help
+.PHONY: help demo run test lint types fmt bench bench-rerank bench-quality bench-search clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+help: ## list the targets
+	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.venv/.server: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Twofold needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing Twofold into .venv (about a minute, once) ..."
+	@$(PIP) --editable '.[server]'
+	@touch $@
+
+.venv/.test: .venv/.server
+	@echo "Installing the test tools into .venv (once) ..."
+	@$(PIP) --editable '.[server,test]'
+	@touch $@
+
+.PHONY: .venv
+.venv: .venv/.test ## build the environment from nothing
+
+demo: .venv/.server ## start Twofold, upload sample documents, search, print what each stage did
+	@$(BIN)/python examples/demo.py
+
+run: .venv/.server ## serve the API on http://127.0.0.1:8000 with the data in ./data
+	@$(BIN)/python -m services.api
+
+test: .venv/.test lint ## everything that CI runs: format, lint, types, import contracts, tests
+	@$(BIN)/python -m pytest --numprocesses 2
+
+lint: .venv/.test ## ruff, mypy and the import contracts
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make fmt"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+fmt: .venv/.test ## format the code and mend what ruff can mend
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format --quiet .
+
+bench: bench-rerank bench-quality bench-search ## every benchmark, results in benchmarks/results
+
+bench-rerank: .venv/.test ## B1, B2, B4: the Qwen3 engine beside its peers
+	@$(BIN)/python benchmarks/rerank.py
+
+bench-quality: .venv/.test ## B9: nDCG@10 of every stage on the collections in ../shared
+	@$(BIN)/python benchmarks/quality.py
+
+bench-search: .venv/.test ## B7: latency of /search and the share of each stage
+	@$(BIN)/python benchmarks/search.py
+
+clean: ## remove the environment and what tools left behind (never ./data)
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist

@@ -1,0 +1,490 @@
+"""The seams of Twofold: what the two flows need, said as small protocols.
+
+Two rules keep them small. Compute and request are different seams: an `Embedder` or a
+`RerankModel` knows batches and nothing of clients; a `Reranker` knows clients, deadlines and
+queues and nothing of tensors. And the tenant is always the first argument, required, so that no
+call can forget it.
+
+Everything that works in embedded mode and on a cluster is written against this file alone; the
+contract suites in tests/contract run over every implementation of a protocol.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twofold.schema import Document, DocumentStatus, Filter, Metadata, RerankStatus
+
+Vector: TypeAlias = NDArray[np.float32]
+Bools: TypeAlias = NDArray[np.bool_]
+
+
+# --- Parsing and chunking -------------------------------------------------------------------
+
+BlockKind: TypeAlias = Literal["text", "heading", "list", "table", "code"]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A stretch of the extracted text that belongs together; blocks are in order and disjoint.
+
+    Attributes:
+        start: First code point in the extracted text.
+        end: One past the last.
+        kind: What it is, for a chunker that must not cut a table row or a code line.
+        headings: The path of headings above it, outermost first; a heading is in its own path.
+        page: Counted from 1, where the format has pages (or slides).
+    """
+
+    start: int
+    end: int
+    kind: BlockKind = "text"
+    headings: tuple[str, ...] = ()
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a parser makes of a file.
+
+    Attributes:
+        text: The extracted text; every offset counts in it, in code points.
+        blocks: Its structure; together they need not cover the text (separators lie between).
+        media_type: As found in the content, which may differ from what the caller claimed.
+        title: As found in the document, or None.
+        metadata: What the document says of itself (author, date ...); strings only.
+    """
+
+    text: str
+    blocks: tuple[Block, ...]
+    media_type: str
+    title: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class Parser(Protocol):
+    """Files in, text out."""
+
+    def parse(self, path: Path, *, name: str, media_type: str | None) -> Parsed:
+        """Extract the text of the file at `path`.
+
+        Args:
+            path: The bytes. Never derived from `name`.
+            name: What the caller calls the file; its extension is a hint, the content decides.
+            media_type: What the caller claims it to be; a hint as well.
+
+        Raises:
+            ParseError: It cannot be read; `failure` and the sentence say why.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage of a document, as it is embedded, stored and cited.
+
+    Attributes:
+        id: uuid5 of tenant, collection, document, version and ordinal.
+        text: `content[start:end]` of the document, exactly.
+        title: Of the document, for the header.
+        headings: Path above the passage, outermost first.
+        sha256: Of `passage`; equal hashes have equal vectors, whatever the version.
+    """
+
+    id: str
+    document_id: str
+    version: int
+    ordinal: int
+    text: str
+    start: int
+    end: int
+    sha256: str
+    name: str
+    title: str | None = None
+    headings: tuple[str, ...] = ()
+    page: int | None = None
+    metadata: Metadata = field(default_factory=dict)
+
+    @property
+    def passage(self) -> str:
+        """What the models read: the text under its title and headings."""
+        return passage_of(self.text, self.title, self.headings)
+
+
+def passage_of(text: str, title: str | None, headings: Sequence[str]) -> str:
+    """Put title and heading path, without repeats, in front of a text: the models' view of it."""
+    path = [title, *headings] if title else list(headings)
+    header = " > ".join(dict.fromkeys(part for part in path if part))
+    return f"{header}\n{text}" if header else text
+
+
+# --- Models (compute) -----------------------------------------------------------------------
+
+
+class SparseVector(NamedTuple):
+    """Weights by token id; ids are unique and in no particular order."""
+
+    indices: list[int]
+    values: list[float]
+
+
+class Embedder(Protocol):
+    """Texts in, dense vectors out. Blocking; called from a worker thread.
+
+    Attributes:
+        name: Model and variant; a collection remembers it and refuses another.
+        dimensions: Length of a vector.
+        max_tokens: Longest passage that is embedded whole, special tokens not counted.
+        tokenizer_json: The tokenizer in the format of the `tokenizers` library, so that chunks
+            are measured in the model's own tokens; None when it is not known (a remote model).
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dimensions(self) -> int: ...
+    @property
+    def max_tokens(self) -> int: ...
+    @property
+    def tokenizer_json(self) -> str | None: ...
+
+    def embed_queries(self, texts: Sequence[str], *, instruction: str | None = None) -> Vector:
+        """Embed queries: [n, dimensions] float32, unit length, in input order."""
+        ...
+
+    def embed_passages(self, texts: Sequence[str]) -> Vector:
+        """Embed passages: [n, dimensions] float32, unit length, in input order."""
+        ...
+
+
+class SparseEmbedder(Protocol):
+    """Texts in, sparse term weights out; the store multiplies by the collection's IDF."""
+
+    def embed_query(self, text: str) -> SparseVector:
+        """Weights of a query's terms."""
+        ...
+
+    def embed_passages(self, texts: Sequence[str]) -> list[SparseVector]:
+        """Weights of the terms of each passage, in input order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RerankProfile:
+    """How far a reranker can be trusted, found by evaluation (`make bench-quality`).
+
+    Attributes:
+        depth: Candidates that are worth scoring; weak models lose quality with depth.
+        weight: Share of its score in the fused one, 0..1.
+        calibrated: Whether scores are probabilities that mean the same for every query; if not,
+            they are normalised over the candidates of the query.
+    """
+
+    depth: int
+    weight: float
+    calibrated: bool
+
+
+class Pairs(NamedTuple):
+    """One query and the passages to score for it."""
+
+    query: str
+    passages: Sequence[str]
+    instruction: str | None = None
+
+
+class PairScores(NamedTuple):
+    """Scores of one `Pairs`, in the order of its passages.
+
+    Attributes:
+        scores: [n] float32, greater is more relevant; finite.
+        truncated: [n] bool, True where the model saw only the beginning of the passage.
+    """
+
+    scores: Vector
+    truncated: Bools
+
+
+class RerankModel(Protocol):
+    """Pairs in, scores out. Blocking; called from one thread at a time.
+
+    Attributes:
+        name: Model and variant, as it appears in answers.
+        profile: The depth and weight that evaluation found for it.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def profile(self) -> RerankProfile: ...
+
+    def score_batch(self, batch: Sequence[Pairs]) -> list[PairScores]:
+        """Score the passages of several queries in one go, in input order.
+
+        A score never depends on what else is in the batch.
+        """
+        ...
+
+
+# --- Reranking (request) --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RerankRequest:
+    """A query with its candidates, best first, so that a deadline cuts the tail.
+
+    Attributes:
+        deadline: On the clock of `time.monotonic()`, seconds; nothing is scored after it.
+    """
+
+    query: str
+    passages: Sequence[str]
+    deadline: float
+    instruction: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RerankOutcome:
+    """What came of a request: never an exception, always a status.
+
+    Attributes:
+        status: `applied` all scored; `partial` the head was; any other status: none was.
+        scores: [n] float32 in the order of the passages, NaN where not scored.
+        truncated: [n] bool.
+        queue_s: Seconds that the request waited before the model took it up.
+        compute_s: Seconds from then to the last score.
+        reason: One sentence when the status is not `applied`.
+    """
+
+    status: RerankStatus
+    scores: Vector
+    truncated: Bools
+    queue_s: float = 0.0
+    compute_s: float = 0.0
+    reason: str | None = None
+
+    @property
+    def scored(self) -> int:
+        """How many passages have a score."""
+        return int(np.count_nonzero(~np.isnan(self.scores)))
+
+
+class Reranker(Protocol):
+    """The second stage as the search flow sees it: a queue with a deadline before a model."""
+
+    @property
+    def model(self) -> str | None:
+        """Name of the model behind it; None when there is none."""
+        ...
+
+    @property
+    def profile(self) -> RerankProfile:
+        """The default depth and weight."""
+        ...
+
+    async def rerank(self, request: RerankRequest) -> RerankOutcome:
+        """Score what the deadline allows; answers by the deadline, refuses what it would miss."""
+        ...
+
+    async def close(self) -> None:
+        """Finish or refuse what waits, and let go of the model."""
+        ...
+
+
+# --- Storage --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What a collection remembers of the model that its vectors came from."""
+
+    name: str
+    embedder: str
+    dimensions: int
+
+
+class Vectors(NamedTuple):
+    """Both vectors of one chunk."""
+
+    dense: Vector  # [dimensions] float32
+    sparse: SparseVector
+
+
+@dataclass(frozen=True, slots=True)
+class RecallQuery:
+    """What the first stage looks for.
+
+    Attributes:
+        dense: [dimensions] float32, or None in sparse mode.
+        sparse: None in dense mode.
+        limit: Length of each list that is searched.
+    """
+
+    dense: Vector | None
+    sparse: SparseVector | None
+    limit: int
+    filter: Filter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A chunk that the first stage found, with what each list said of it (None: not in it)."""
+
+    chunk: Chunk
+    dense: float | None = None
+    sparse: float | None = None
+
+
+class DocumentPage(NamedTuple):
+    """One page of the ledger; `cursor` continues it, None at the end."""
+
+    documents: list[Document]
+    cursor: str | None
+
+
+class Store(Protocol):
+    """Vectors, passages and the ledger of documents, in one place with one backup.
+
+    A collection comes into being by `ensure_collection`. A document's chunks are staged, which no
+    search sees, and then published: from one moment to the next every search sees the new
+    version and none sees the old. What `put_documents` and `publish` have returned from survives
+    a SIGKILL and a power loss.
+
+    Reads of a collection that does not exist raise CollectionNotFound.
+    """
+
+    async def ensure_collection(self, tenant: str, collection: Collection) -> None:
+        """Make it, or check that it is the same.
+
+        Raises:
+            EmbedderMismatch: It exists with another model or another length of vector.
+        """
+        ...
+
+    async def list_collections(self, tenant: str) -> list[Collection]:
+        """Those in which the tenant has documents, by name."""
+        ...
+
+    async def put_documents(self, tenant: str, documents: Sequence[Document]) -> None:
+        """Write ledger rows of one collection (insert or replace, by id), durably."""
+        ...
+
+    async def touch_document(self, tenant: str, document: Document) -> None:
+        """Write progress and heartbeat of a row; may be lost in a crash, never torn.
+
+        A row that was deleted meanwhile stays deleted.
+        """
+        ...
+
+    async def get_document(self, tenant: str, collection: str, document_id: str) -> Document:
+        """Raises DocumentNotFound, also when the document is another tenant's."""
+        ...
+
+    async def find_by_sha256(self, tenant: str, collection: str, sha256: str) -> list[Document]:
+        """Rows whose uploaded bytes have this hash, oldest first."""
+        ...
+
+    async def list_documents(
+        self,
+        tenant: str,
+        collection: str,
+        *,
+        status: Sequence[DocumentStatus] = (),
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> DocumentPage:
+        """A page of rows in a stable order; no row is skipped or repeated while rows change."""
+        ...
+
+    async def count_documents(self, tenant: str, collection: str) -> dict[DocumentStatus, int]:
+        """Rows by status; states without rows are left out."""
+        ...
+
+    def unfinished(self) -> AsyncIterator[tuple[str, Document]]:
+        """Every (tenant, row) that is neither ready nor failed, over all tenants: for a drain."""
+        ...
+
+    async def vectors_by_sha256(
+        self, tenant: str, collection: str, document_id: str
+    ) -> dict[str, Vectors]:
+        """Vectors of the document's stored chunks by `Chunk.sha256`, so that none is made twice."""
+        ...
+
+    async def stage_chunks(
+        self, tenant: str, collection: str, chunks: Sequence[Chunk], vectors: Sequence[Vectors]
+    ) -> None:
+        """Write chunks that no search sees yet; the same ids again replace them."""
+        ...
+
+    async def publish(self, tenant: str, document: Document) -> None:
+        """Write the row and make exactly the chunks of `document.version` visible, durably.
+
+        Chunks of every other version of the document are gone afterwards. Idempotent. A document
+        that was deleted meanwhile stays deleted, and its staged chunks go too.
+        """
+        ...
+
+    async def delete_document(self, tenant: str, collection: str, document_id: str) -> Document:
+        """Remove row and chunks, staged ones too, durably; returns the row that was there.
+
+        Raises:
+            DocumentNotFound: Nothing to delete.
+        """
+        ...
+
+    async def get_chunks(self, tenant: str, collection: str, document_id: str) -> list[Chunk]:
+        """The visible chunks of a document in reading order."""
+        ...
+
+    async def recall(self, tenant: str, collection: str, query: RecallQuery) -> list[Candidate]:
+        """The union of the dense and the sparse list, each at most `limit` long, unordered.
+
+        Dense scores are cosine similarities, sparse ones BM25 with the collection's IDF. Only
+        visible chunks of one version per document are in it.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Flush and let go."""
+        ...
+
+
+class Blobs(Protocol):
+    """Bytes by key. Keys are made by Twofold (hashes and uuids), never from a caller's name."""
+
+    async def put(self, key: str, data: bytes | Path) -> None:
+        """Store whole and durably before returning; the same key again replaces it.
+
+        Raises:
+            StorageFull: Nothing is left half-written.
+        """
+        ...
+
+    async def get(self, key: str) -> bytes:
+        """Raises KeyError when there is nothing under the key."""
+        ...
+
+    def as_file(self, key: str) -> AbstractAsyncContextManager[Path]:
+        """The bytes as a local file for the time of the context; KeyError as in `get`."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove it; nothing happens when it is not there."""
+        ...
+
+    def keys(self, prefix: str) -> AsyncIterator[str]:
+        """Every key that begins with the prefix, in no particular order."""
+        ...
+
+
+class IngestQueue(Protocol):
+    """Tells a worker that there is work. A hint: the ledger is the truth."""
+
+    async def submit(self, tenant: str, documents: Sequence[Document]) -> None:
+        """Announce rows that are `queued` on the ledger."""
+        ...

@@ -1,0 +1,328 @@
+"""Everything that can go wrong, as one tree.
+
+    TwofoldError
+    ├── RequestError                  the caller can mend it
+    │   ├── MalformedRequest          400  the body cannot be read
+    │   ├── Unauthenticated           401  no key, or not a known one
+    │   ├── Forbidden                 403  the key lacks the scope
+    │   ├── NotFound                  404
+    │   │   ├── DocumentNotFound
+    │   │   ├── CollectionNotFound
+    │   │   └── ContentNotReady       nothing has been extracted yet
+    │   ├── Conflict                  409
+    │   │   ├── EmbedderMismatch      the collection was built with another model
+    │   │   └── DocumentBusy          the document is being ingested
+    │   ├── TooLarge                  413
+    │   ├── UnsupportedFormat         415
+    │   ├── InvalidRequest            422  readable, but a value is wrong
+    │   └── TooManyRequests           429  + Retry-After
+    ├── ServiceError                  the operator can mend it
+    │   ├── Unavailable               503  + Retry-After
+    │   │   ├── RerankRequired        `required` was set and the reranker did not answer
+    │   │   └── ModelUnavailable      a remote model does not answer
+    │   ├── StorageFull               507
+    │   └── StartupError              the process refuses to start
+    │       ├── ConfigurationError
+    │       ├── DataFolderInUse
+    │       ├── DataFolderUnwritable
+    │       └── ModelUnfit            the weights are missing, altered, or fail the self-test
+    ├── ParseError                    a document that cannot be read; lands on its ledger row
+    ├── ConnectionFailed              the client cannot reach the server
+    └── UnexpectedResponse            the server answered something that is not Twofold's
+
+An error carries its fields; its sentence is a template over them. Over HTTP it travels as
+`{"error": {"code", "message", "details", "request_id"}}`, and the client raises the same class
+that the server did. The map from class to status lives in `services/api/errors.py`, once.
+"""
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal, TypeAlias
+
+Detail: TypeAlias = "str | int | float | bool | list[Detail] | dict[str, Detail] | None"
+
+
+class TwofoldError(Exception):
+    """The root: catch this to catch everything that Twofold raises.
+
+    Attributes:
+        code: Stable, machine-readable name, such as `document_not_found`.
+        message: One sentence: what was wrong and what to do.
+        details: The fields that the sentence was made from.
+        request_id: The request that failed, where there was one; quote it to the operator.
+        retry_after: Seconds after which another try makes sense, where that is known.
+    """
+
+    code: ClassVar[str] = "internal"
+    template: ClassVar[str] = "Something went wrong inside Twofold; the log has the trace."
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        **details: Detail,
+    ) -> None:
+        self.message = message if message is not None else self.template.format(**details)
+        self.details: dict[str, Detail] = details
+        self.request_id = request_id
+        self.retry_after = retry_after
+        super().__init__(self.message)
+
+
+class RequestError(TwofoldError):
+    """The request cannot be served as it is; the caller can mend it."""
+
+    code = "bad_request"
+    template = "The request cannot be served: {reason}"
+
+
+class MalformedRequest(RequestError):
+    """The body is not the JSON or multipart form that it claims to be."""
+
+    code = "malformed"
+    template = "The request body cannot be read: {reason}"
+
+
+class Unauthenticated(RequestError):
+    """No key came with the request, or one that is not known."""
+
+    code = "unauthenticated"
+    template = "Send a valid API key in the header 'Authorization: Bearer KEY'."
+
+
+class Forbidden(RequestError):
+    """The key is known and lacks the scope that the call needs."""
+
+    code = "forbidden"
+    template = "This key lacks the scope '{scope}'; ask for a key that has it."
+
+
+class NotFound(RequestError):
+    """Nothing of that name exists for this caller."""
+
+    code = "not_found"
+    template = "There is nothing at {path}."
+
+
+class DocumentNotFound(NotFound):
+    """No such document in this collection, or it belongs to somebody else."""
+
+    code = "document_not_found"
+    template = "No document '{document_id}' in collection '{collection}'; GET /documents lists all."
+
+
+class CollectionNotFound(NotFound):
+    """No such collection; the first upload makes it."""
+
+    code = "collection_not_found"
+    template = "No collection '{collection}'; it comes into being with the first upload to it."
+
+
+class ContentNotReady(NotFound):
+    """The document exists and has no extracted text yet."""
+
+    code = "content_not_ready"
+    template = "Document '{document_id}' has no text yet ('{status}'); wait until it is ready."
+
+
+class Conflict(RequestError):
+    """The request contradicts the state of what it names."""
+
+    code = "conflict"
+    template = "The request conflicts with the present state: {reason}"
+
+
+class EmbedderMismatch(Conflict):
+    """The collection was built with another embedding model than the server runs."""
+
+    code = "embedder_mismatch"
+    template = (
+        "Collection '{collection}' was built with '{stored}' ({stored_dimensions} dimensions) and "
+        "this server runs '{running}' ({running_dimensions}); start the server with "
+        "TWOFOLD_EMBEDDER set to the former, or rebuild: "
+        "POST /collections/{collection}/rebuild."
+    )
+
+
+class DocumentBusy(Conflict):
+    """The document is being worked on and the call needs it at rest."""
+
+    code = "document_busy"
+    template = "Document '{document_id}' is '{status}'; wait until it is ready or failed."
+
+
+class TooLarge(RequestError):
+    """A body, a file or a text is over its cap."""
+
+    code = "too_large"
+    template = "{what} has {size} bytes and the limit is {limit}; {advice}"
+
+
+class UnsupportedFormat(RequestError):
+    """Twofold does not read this kind of file."""
+
+    code = "unsupported_format"
+    template = "'{name}' is {found}, which Twofold does not read; it reads {supported}."
+
+
+class InvalidRequest(RequestError):
+    """The request can be read and a value in it is wrong."""
+
+    code = "invalid"
+    template = "'{field}' is not valid: {reason}"
+
+
+class TooManyRequests(RequestError):
+    """A quota or a queue is full; `retry_after` says when to come back."""
+
+    code = "too_many_requests"
+    template = "Too many requests: {reason}; try again in {seconds} s."
+
+
+class ServiceError(TwofoldError):
+    """The server cannot do it now; the operator can mend it."""
+
+    code = "service"
+    template = "Twofold cannot serve this now: {reason}"
+
+
+class Unavailable(ServiceError):
+    """A part that the request needs is not there at the moment."""
+
+    code = "unavailable"
+    template = "{what} is not available: {reason}; try again in {seconds} s."
+
+
+class RerankRequired(Unavailable):
+    """The request said `rerank.required` and the second stage did not score all of it."""
+
+    code = "rerank_required"
+    template = (
+        "The reranker did not answer in full (status '{status}') and the request requires it; "
+        "try again, allow more deadline_ms, or drop rerank.required to get the recall order."
+    )
+
+
+class ModelUnavailable(Unavailable):
+    """A model behind a URL does not answer, or answers something unreadable."""
+
+    code = "model_unavailable"
+    template = "The {role} at {url} does not answer: {reason}"
+
+
+class StorageFull(ServiceError):
+    """The disk is full; nothing that was stored is harmed."""
+
+    code = "storage_full"
+    template = "The disk under {path} is full; free some space. Nothing stored was harmed."
+
+
+class StartupError(ServiceError):
+    """The process refuses to start, and says why."""
+
+    code = "startup"
+    template = "Twofold cannot start: {reason}"
+
+
+class ConfigurationError(StartupError):
+    """A setting is missing, unknown or contradicts another."""
+
+    code = "configuration"
+    template = "{setting} is not usable: {reason}"
+
+
+class DataFolderInUse(StartupError):
+    """Another process holds the data folder."""
+
+    code = "data_folder_in_use"
+    template = (
+        "The data folder {path} is in use by another process{holder}; stop that one, or set "
+        "TWOFOLD_DATA_DIR to another folder."
+    )
+
+
+class DataFolderUnwritable(StartupError):
+    """The data folder cannot be made or written."""
+
+    code = "data_folder_unwritable"
+    template = (
+        "The data folder {path} cannot be written ({reason}); mend its permissions, or set "
+        "TWOFOLD_DATA_DIR to another folder."
+    )
+
+
+class ModelUnfit(StartupError):
+    """The weights are missing, not the expected ones, or the model fails its self-test."""
+
+    code = "model_unfit"
+    template = "The model '{model}' is not fit to serve: {reason}"
+
+
+ParseFailure: TypeAlias = Literal[
+    "empty",
+    "encrypted",
+    "needs_ocr",
+    "corrupt",
+    "too_large",
+    "unsupported_format",
+    "parser_timeout",
+    "parser_memory",
+    "parser_crashed",
+]
+
+
+class ParseError(TwofoldError):
+    """A document that cannot be read. It ends on the document's ledger row, not in a response.
+
+    Attributes:
+        failure: Which of the known ways it failed; becomes `error.code` of the document.
+        message: What a person can do about it.
+        retryable: Whether another try could end differently (a timeout may, a lie cannot).
+    """
+
+    code = "parse"
+
+    def __init__(self, failure: ParseFailure, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.failure: ParseFailure = failure
+        self.retryable = retryable
+
+
+class ConnectionFailed(TwofoldError):
+    """The client could not reach the server, or lost it in mid-answer."""
+
+    code = "connection_failed"
+    template = "Cannot reach Twofold at {url} ({reason}); is it running? `make run` starts it."
+
+
+class UnexpectedResponse(TwofoldError):
+    """Something answered that is not Twofold: a proxy, a wrong port, another service."""
+
+    code = "unexpected_response"
+    template = "{url} answered {status} with something that is not Twofold's: {excerpt}"
+
+
+def from_body(error: dict[str, Detail], *, retry_after: float | None = None) -> TwofoldError:
+    """Rebuild the error that the server raised from the `error` object of its response."""
+    details = error.get("details")
+    request_id = error.get("request_id")
+    # A code from a newer server falls back to the root.
+    kind = _BY_CODE.get(str(error.get("code")), TwofoldError)
+    return kind(
+        str(error.get("message")),
+        request_id=str(request_id) if request_id is not None else None,
+        retry_after=retry_after,
+        **(details if isinstance(details, dict) else {}),
+    )
+
+
+def _tree(root: type[TwofoldError]) -> Iterator[type[TwofoldError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from _tree(child)
+
+
+_BY_CODE: dict[str, type[TwofoldError]] = {
+    kind.code: kind for kind in _tree(TwofoldError) if kind is not ParseError
+}

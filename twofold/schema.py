@@ -1,0 +1,418 @@
+"""The wire contract: what the API serves and the client parses, defined once.
+
+Offsets are half-open ranges of Unicode code points in a document's extracted text, as
+`GET /documents/{id}/content` returns it: `text[start:end]` is the passage. Times are UTC.
+Scores grow with relevance. Every request model refuses fields that it does not know, so that a
+misspelt option is an error and not a silence.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+
+MAX_QUERY_CHARACTERS = 32_768
+MAX_LIMIT = 200
+MAX_RECALL = 1_000
+MAX_FILTER_DEPTH = 8
+
+CollectionName: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", strip_whitespace=True)
+]
+DocumentId: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+MetadataKey: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}$")
+]
+Scalar: TypeAlias = str | int | float | bool
+MetadataValue: TypeAlias = Scalar | list[str] | list[int] | list[float] | None
+Metadata: TypeAlias = dict[MetadataKey, MetadataValue]
+
+DocumentStatus: TypeAlias = Literal["queued", "parsing", "embedding", "ready", "failed"]
+Verdict: TypeAlias = Literal["created", "updated", "unchanged"]
+RecallMode: TypeAlias = Literal["hybrid", "dense", "sparse"]
+RerankStatus: TypeAlias = Literal[
+    "applied", "partial", "timeout", "overloaded", "unavailable", "disabled", "error"
+]
+FusionMethod: TypeAlias = Literal["weighted", "rrf", "rerank"]
+
+FINAL: frozenset[DocumentStatus] = frozenset({"ready", "failed"})
+"""The states in which nothing more happens to a document by itself."""
+
+
+class _Request(BaseModel):
+    """What comes in: an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Response(BaseModel):
+    """What goes out: a client from yesterday ignores the fields of tomorrow."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+# --- Errors ---------------------------------------------------------------------------------
+
+
+class ErrorInfo(_Response):
+    """What was wrong and what to do; `code` is stable, `message` is for people."""
+
+    code: str
+    message: str
+    details: dict[str, JsonValue] = Field(default_factory=dict)
+    request_id: str | None = None
+
+
+class ErrorBody(_Response):
+    """The body of every answer that is not a success."""
+
+    error: ErrorInfo
+
+
+# --- Documents ------------------------------------------------------------------------------
+
+
+class DocumentFailure(_Response):
+    """Why a document could not be ingested, and what a person can do about it."""
+
+    code: str
+    message: str
+
+
+class Document(_Response):
+    """A row of the ledger: everything that Twofold knows about one document."""
+
+    id: str = Field(description="As the caller gave it, else derived from collection and name.")
+    collection: str
+    name: str
+    media_type: str
+    size: int = Field(ge=0, description="Bytes as uploaded.")
+    sha256: str = Field(description="Of the bytes as uploaded.")
+    metadata: Metadata = Field(default_factory=dict)
+    title: str | None = Field(default=None, description="As found in the document itself.")
+    version: int = Field(ge=1, description="Counts the uploads that changed the content.")
+    live_version: int | None = Field(
+        default=None, description="The version that search answers from; null until the first."
+    )
+    status: DocumentStatus = "queued"
+    progress: float = Field(default=0.0, ge=0.0, le=1.0)
+    attempts: int = Field(default=0, ge=0)
+    error: DocumentFailure | None = None
+    chunks: int = Field(default=0, ge=0, description="Passages of the live version.")
+    duplicate_of: str | None = Field(
+        default=None, description="Id of another document with the same bytes."
+    )
+    created_at: datetime
+    updated_at: datetime
+    heartbeat_at: datetime | None = Field(
+        default=None, description="Last sign of life of the worker that has it."
+    )
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more happens to it by itself."""
+        return self.status in FINAL
+
+
+class AcceptedDocument(Document):
+    """A document as the upload left it, with what the upload changed."""
+
+    verdict: Verdict
+
+
+class DocumentText(_Request):
+    """A document that comes as text in JSON rather than as a file."""
+
+    id: DocumentId | None = None
+    name: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
+    text: Annotated[str, StringConstraints(min_length=1)]
+    media_type: Literal["text/plain", "text/markdown"] = "text/plain"
+    metadata: Metadata = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _nameable(self) -> Self:
+        if self.id is None and self.name is None:
+            raise ValueError("give the document an 'id' or a 'name'")
+        return self
+
+
+class AddDocuments(_Request):
+    """Body of `POST /documents` as JSON; files come as multipart instead."""
+
+    documents: Annotated[list[DocumentText], Field(min_length=1, max_length=1_000)]
+    collection: CollectionName = "default"
+
+
+class AcceptedDocuments(_Response):
+    """Answer to an upload: the bytes and these rows are on disk."""
+
+    documents: list[AcceptedDocument]
+
+
+class DocumentList(_Response):
+    """One page of documents, newest change last; `cursor` is null on the last page."""
+
+    documents: list[Document]
+    cursor: str | None = None
+
+
+class DocumentContent(_Response):
+    """The text that every offset of this document counts in."""
+
+    id: str
+    collection: str
+    version: int
+    text: str
+
+
+class Passage(_Response):
+    """A chunk as it is stored: a passage with its place in the document."""
+
+    chunk_id: str
+    ordinal: int
+    text: str
+    start: int
+    end: int
+    page: int | None = None
+    headings: list[str] = Field(default_factory=list)
+
+
+class PassageList(_Response):
+    """The passages of a document's live version, in reading order."""
+
+    id: str
+    collection: str
+    version: int
+    chunks: list[Passage]
+
+
+# --- Filters --------------------------------------------------------------------------------
+
+
+class Condition(_Request):
+    """What one metadata key must satisfy; several operators on one key must all hold.
+
+    `contains` asks that a list holds the value, or that a text holds the substring.
+    """
+
+    key: MetadataKey
+    eq: Scalar | None = None
+    in_: Annotated[
+        list[str] | list[int] | None, Field(alias="in", min_length=1, max_length=256)
+    ] = None
+    gt: float | datetime | None = None
+    gte: float | datetime | None = None
+    lt: float | datetime | None = None
+    lte: float | datetime | None = None
+    exists: bool | None = None
+    contains: str | None = None
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> Self:
+        if not self.model_fields_set - {"key"}:
+            raise ValueError(
+                "a condition needs an operator beside 'key': "
+                "eq, in, gt, gte, lt, lte, exists or contains"
+            )
+        return self
+
+
+class And(_Request):
+    """All of them hold."""
+
+    and_: Annotated[list["Filter"], Field(alias="and", min_length=1, max_length=64)]
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class Or(_Request):
+    """At least one of them holds."""
+
+    or_: Annotated[list["Filter"], Field(alias="or", min_length=1, max_length=64)]
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class Not(_Request):
+    """It does not hold."""
+
+    not_: Annotated["Filter", Field(alias="not")]
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+Filter: TypeAlias = And | Or | Not | Condition
+
+
+def filter_depth(tree: Filter) -> int:
+    """Levels of nesting of a filter; a single condition has depth 1."""
+    match tree:
+        case And():
+            return 1 + max(filter_depth(each) for each in tree.and_)
+        case Or():
+            return 1 + max(filter_depth(each) for each in tree.or_)
+        case Not():
+            return 1 + filter_depth(tree.not_)
+        case Condition():
+            return 1
+
+
+# --- Search ---------------------------------------------------------------------------------
+
+
+class Recall(_Request):
+    """The first stage: which lists are searched, and how wide."""
+
+    mode: RecallMode = "hybrid"
+    limit: Annotated[int, Field(ge=1, le=MAX_RECALL)] = 100
+
+
+class Rerank(_Request):
+    """The second stage: whether, how deep, and what happens when it does not answer."""
+
+    enabled: bool = True
+    depth: Annotated[int, Field(ge=1, le=MAX_RECALL)] | None = Field(
+        default=None, description="Candidates to score; null: what suits the running reranker."
+    )
+    instruction: Annotated[str, StringConstraints(max_length=4096)] | None = None
+    required: bool = Field(
+        default=False, description="Fail with 503 rather than return the recall order."
+    )
+
+
+class Fusion(_Request):
+    """How both stages become one order.
+
+    `weighted`: weight * rerank + (1 - weight) * recall, both in 0..1. `rrf`: reciprocal rank
+    fusion of the two orders (Cormack et al., SIGIR 2009; k = 60). `rerank`: the second stage
+    alone decides on what it scored.
+    """
+
+    method: FusionMethod = "weighted"
+    weight: Annotated[float, Field(ge=0.0, le=1.0)] | None = Field(
+        default=None, description="Weight of the second stage; null: what suits the reranker."
+    )
+
+
+class SearchRequest(_Request):
+    """Body of `POST /search`."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"query": "how long does a bow dry before it is tillered?"},
+                {
+                    "query": "how long does a bow dry before it is tillered?",
+                    "collection": "default",
+                    "limit": 5,
+                    "filter": {"and": [{"key": "year", "gte": 2020}]},
+                    "rerank": {"depth": 20},
+                    "deadline_ms": 2000,
+                },
+            ]
+        },
+    )
+
+    query: Annotated[
+        str, StringConstraints(min_length=1, max_length=MAX_QUERY_CHARACTERS, strip_whitespace=True)
+    ]
+    collection: CollectionName = "default"
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 10
+    offset: Annotated[int, Field(ge=0, le=MAX_RECALL)] = 0
+    filter: Filter | None = None
+    recall: Recall = Field(default_factory=Recall)
+    rerank: Rerank = Field(default_factory=Rerank)
+    fusion: Fusion = Field(default_factory=Fusion)
+    deadline_ms: Annotated[int, Field(ge=1, le=120_000)] = Field(
+        default=10_000, description="The answer comes by then, with what was scored until then."
+    )
+    min_score: float | None = Field(default=None, description="Drop results that score less.")
+
+    @model_validator(mode="after")
+    def _shallow(self) -> Self:
+        if self.filter is not None and filter_depth(self.filter) > MAX_FILTER_DEPTH:
+            raise ValueError(f"the filter nests deeper than {MAX_FILTER_DEPTH} levels")
+        return self
+
+
+class Scores(_Response):
+    """What each stage said of a passage; null where that stage did not see or score it."""
+
+    dense: float | None = Field(default=None, description="Cosine similarity of the vectors.")
+    sparse: float | None = Field(default=None, description="BM25.")
+    recall: float = Field(description="Both of them, normalised over the candidates, in 0..1.")
+    rerank: float | None = Field(default=None, description="The second stage's own score.")
+
+
+class Result(_Response):
+    """A passage that answers, with its source and why it is where it is."""
+
+    rank: int = Field(ge=1)
+    score: float = Field(description="The fused score that decided the rank.")
+    document_id: str
+    chunk_id: str
+    name: str = Field(description="Of the document.")
+    title: str | None = None
+    text: str
+    start: int
+    end: int
+    page: int | None = None
+    headings: list[str] = Field(default_factory=list)
+    metadata: Metadata = Field(default_factory=dict)
+    truncated: bool = Field(
+        default=False, description="The reranker saw only the beginning of the passage."
+    )
+    recall_rank: int = Field(ge=1, description="Where the first stage alone had it.")
+    scores: Scores
+
+
+class RerankReport(_Response):
+    """What the second stage did, honestly."""
+
+    status: RerankStatus
+    scored: int = Field(ge=0, description="Candidates that have a second-stage score.")
+    depth: int = Field(ge=0, description="Candidates that were sent to it.")
+    model: str | None = None
+    ms: float = Field(ge=0.0, description="Time of the second stage, waiting included.")
+    reason: str | None = Field(default=None, description="Why the status is not `applied`.")
+
+
+class Timings(_Response):
+    """Milliseconds per step; `total` holds what is between the steps as well."""
+
+    embed: float = 0.0
+    recall: float = 0.0
+    queue: float = 0.0
+    rerank: float = 0.0
+    fuse: float = 0.0
+    total: float = 0.0
+
+
+class SearchResponse(_Response):
+    """Answer to a search."""
+
+    results: list[Result]
+    rerank: RerankReport
+    timings_ms: Timings
+    candidates: int = Field(ge=0, description="What the first stage found, before the cut.")
+    request_id: str | None = None
+
+
+# --- Health ---------------------------------------------------------------------------------
+
+
+class Health(_Response):
+    """The process is alive."""
+
+    status: Literal["ok"] = "ok"
+    version: str
+
+
+class Readiness(_Response):
+    """Whether a search or an upload would be served now, part by part."""
+
+    ready: bool
+    parts: dict[str, str] = Field(description="`ok`, or what is the matter with that part.")
+    embedder: str
+    reranker: str | None
+    documents: dict[DocumentStatus, int] = Field(default_factory=dict)
