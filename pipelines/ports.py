@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from twofold.errors import EmbedderMismatch
 from twofold.schema import Document, DocumentStatus, Filter, Metadata, RerankStatus
 
 Vector: TypeAlias = NDArray[np.float32]
@@ -307,6 +308,21 @@ class Collection:
     embedder: str
     dimensions: int
 
+    def require(self, embedder: Embedder) -> None:
+        """Refuse to mix vectors of two models.
+
+        Raises:
+            EmbedderMismatch: The collection was built with another model or another length.
+        """
+        if (self.embedder, self.dimensions) != (embedder.name, embedder.dimensions):
+            raise EmbedderMismatch(
+                collection=self.name,
+                stored=self.embedder,
+                stored_dimensions=self.dimensions,
+                running=embedder.name,
+                running_dimensions=embedder.dimensions,
+            )
+
 
 class Vectors(NamedTuple):
     """Both vectors of one chunk."""
@@ -366,6 +382,10 @@ class Store(Protocol):
         """
         ...
 
+    async def get_collection(self, tenant: str, name: str) -> Collection:
+        """What it remembers. Raises CollectionNotFound."""
+        ...
+
     async def list_collections(self, tenant: str) -> list[Collection]:
         """Those in which the tenant has documents, by name."""
         ...
@@ -374,10 +394,12 @@ class Store(Protocol):
         """Write ledger rows of one collection (insert or replace, by id), durably."""
         ...
 
-    async def touch_document(self, tenant: str, document: Document) -> None:
-        """Write progress and heartbeat of a row; may be lost in a crash, never torn.
+    async def touch_document(self, tenant: str, document: Document) -> bool:
+        """Replace the row without a flush: survives a SIGKILL, not a power loss.
 
-        A row that was deleted meanwhile stays deleted.
+        Does nothing and returns False unless the stored row is of the same upload, that is, has
+        the same `version` and `created_at`: a row that was deleted stays deleted, and a newer
+        upload is not overwritten by the worker of an older one.
         """
         ...
 
@@ -421,11 +443,13 @@ class Store(Protocol):
         """Write chunks that no search sees yet; the same ids again replace them."""
         ...
 
-    async def publish(self, tenant: str, document: Document) -> None:
+    async def publish(self, tenant: str, document: Document) -> bool:
         """Write the row and make exactly the chunks of `document.version` visible, durably.
 
-        Chunks of every other version of the document are gone afterwards. Idempotent. A document
-        that was deleted meanwhile stays deleted, and its staged chunks go too.
+        Chunks of every other version of the document are gone afterwards. Idempotent. As with
+        `touch_document`, nothing changes when the stored row is of another upload: then it
+        returns False and the staged chunks of `document.version` are gone, unless they belong
+        to that other upload.
         """
         ...
 

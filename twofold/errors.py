@@ -20,6 +20,7 @@
     │   ├── Unavailable               503  + Retry-After
     │   │   ├── RerankRequired        `required` was set and the reranker did not answer
     │   │   └── ModelUnavailable      a remote model does not answer
+    │   ├── DeadlineExceeded          504  not even the first stage made it in time
     │   ├── StorageFull               507
     │   └── StartupError              the process refuses to start
     │       ├── ConfigurationError
@@ -209,6 +210,13 @@ class ModelUnavailable(Unavailable):
 
     code = "model_unavailable"
     template = "The {role} at {url} does not answer: {reason}"
+
+
+class DeadlineExceeded(ServiceError):
+    """The request's own deadline passed before the first stage had an answer."""
+
+    code = "deadline_exceeded"
+    template = "Nothing was found within {deadline_ms} ms; allow more deadline_ms or try again."
 
 
 class StorageFull(ServiceError):

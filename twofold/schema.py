@@ -143,10 +143,21 @@ class AddDocuments(_Request):
     collection: CollectionName = "default"
 
 
+class RejectedFile(_Response):
+    """A file of an upload that was refused at the door; nothing of it is stored."""
+
+    name: str
+    error: ErrorInfo
+
+
 class AcceptedDocuments(_Response):
-    """Answer to an upload: the bytes and these rows are on disk."""
+    """Answer to an upload: the bytes and the rows of `documents` are on disk.
+
+    An upload of which nothing could be accepted is answered with the error of its first file.
+    """
 
     documents: list[AcceptedDocument]
+    rejected: list[RejectedFile] = Field(default_factory=list)
 
 
 class DocumentList(_Response):
@@ -277,6 +288,12 @@ class Rerank(_Request):
     required: bool = Field(
         default=False, description="Fail with 503 rather than return the recall order."
     )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.required and not self.enabled:
+            raise ValueError("'required' asks for what 'enabled': false switches off")
+        return self
 
 
 class Fusion(_Request):
