@@ -1,0 +1,433 @@
+"""The clients: `Client` blocks, `AsyncClient` awaits, and both have the same methods.
+
+    with Client() as twofold:
+        twofold.add_files(["paper.pdf"], wait=60)
+        for result in twofold.search("how long does a bow dry?").results:
+            print(result.rank, result.name, result.text)
+
+What they ask and how they read the answer is in `calls.py`, when they try again in `tries.py`;
+what is left here is the waiting. Every method raises a `TwofoldError`: the class that the server
+raised, ConnectionFailed when there is none, UnexpectedResponse when it is not Twofold.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import aclosing, closing
+from types import TracebackType
+from typing import Self, Unpack
+
+import httpx
+
+from twofold import calls
+from twofold.calls import Answer, Call, Events, Paths, SearchOptions
+from twofold.errors import ConfigurationError, TwofoldError
+from twofold.schema import (
+    AcceptedDocuments,
+    Document,
+    DocumentContent,
+    DocumentStatus,
+    DocumentText,
+    Health,
+    Metadata,
+    PassageList,
+    Readiness,
+    SearchRequest,
+    SearchResponse,
+)
+from twofold.tries import Tries, connection_failed, polls
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+class _BaseClient:
+    """Where the server is, who asks, and how patient the caller is."""
+
+    def __init__(
+        self,
+        base_url: str | None,
+        api_key: str | None,
+        timeout: float,
+        retries: int,
+        backoff: float,
+    ) -> None:
+        self.base_url = base_url or os.environ.get("TWOFOLD_URL") or DEFAULT_URL
+        try:
+            httpx.URL(self.base_url)
+        except httpx.InvalidURL as error:
+            raise ConfigurationError(
+                setting=f"The server's URL '{self.base_url}'", reason=str(error)
+            ) from None
+        key = api_key or os.environ.get("TWOFOLD_API_KEY")
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._timeout = timeout
+        self._retries = retries
+        self._backoff = backoff
+
+    def _tries(self, call: Call[Answer]) -> Tries:
+        return Tries(
+            self.base_url,
+            retries=self._retries if call.idempotent else 0,
+            backoff_s=self._backoff,
+            timeout_s=self._timeout + call.extra_s,
+        )
+
+
+class Client(_BaseClient):
+    """Talks to a Twofold server and blocks for its answers; safe to share between threads.
+
+    Args:
+        base_url: Default: the environment variable TWOFOLD_URL, else http://127.0.0.1:8000.
+        api_key: Default: the environment variable TWOFOLD_API_KEY, else none is sent.
+        timeout: Seconds for a call with all its tries. An upload gets more by its size, a search
+            more by its own deadline.
+        retries: Tries after the first when the server is away or busy, of calls that may be
+            repeated: all but `delete` and `retry`. A `Retry-After` is obeyed.
+        backoff: Seconds before the second try; doubles with each.
+        transport: What carries the requests instead of a socket, as in httpx.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout: float = 30.0,
+        retries: int = 3,
+        backoff: float = 0.25,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        super().__init__(base_url, api_key, timeout, retries, backoff)
+        self._http = httpx.Client(
+            base_url=self.base_url, headers=self._headers, transport=transport
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def add_files(
+        self,
+        paths: Paths,
+        *,
+        collection: str = "default",
+        metadata: Metadata | None = None,
+        wait: float = 0.0,
+    ) -> AcceptedDocuments:
+        """Upload files, in as many requests as their number and size ask for.
+
+        Args:
+            paths: Files, stored under their own names; or a mapping from the name to store to
+                the file. A name that is there already becomes a new version if the bytes differ.
+            collection: Comes into being with the first upload.
+            metadata: Of every one of them.
+            wait: Seconds to wait after the upload until they can be searched.
+
+        Raises:
+            TwofoldError: A request of which nothing was accepted; what was uploaded before it
+                is kept, and the same call again finds that unchanged.
+        """
+        accepted = AcceptedDocuments(documents=[])
+        for files in calls.file_batches(calls.named(paths)):
+            call = calls.add_files(files, collection=collection, metadata=metadata)
+            accepted = calls.joined(accepted, self._send(call))
+        return self._settled(accepted, collection, wait)
+
+    def add_texts(
+        self,
+        documents: Iterable[DocumentText],
+        *,
+        collection: str = "default",
+        wait: float = 0.0,
+    ) -> AcceptedDocuments:
+        """Upload texts; otherwise as `add_files`."""
+        accepted = AcceptedDocuments(documents=[])
+        for texts in calls.text_batches(documents):
+            accepted = calls.joined(
+                accepted, self._send(calls.add_texts(texts, collection=collection))
+            )
+        return self._settled(accepted, collection, wait)
+
+    def documents(
+        self, collection: str = "default", *, status: Sequence[DocumentStatus] = ()
+    ) -> Iterator[Document]:
+        """Every document, or those in one of the given states; pages are fetched on the way."""
+        cursor = None
+        while True:
+            page = self._send(calls.documents(collection, status, cursor))
+            yield from page.documents
+            if (cursor := page.cursor) is None:
+                return
+
+    def document(self, document_id: str, *, collection: str = "default") -> Document:
+        """One document as it is now."""
+        return self._send(calls.document(document_id, collection))
+
+    def content(self, document_id: str, *, collection: str = "default") -> DocumentContent:
+        """The text that the offsets of results count in."""
+        return self._send(calls.content(document_id, collection))
+
+    def chunks(self, document_id: str, *, collection: str = "default") -> PassageList:
+        """The passages of a document in reading order."""
+        return self._send(calls.chunks(document_id, collection))
+
+    def events(self, document_id: str, *, collection: str = "default") -> Iterator[Document]:
+        """The document each time that it changes, until it is ready or failed."""
+        call = calls.events(document_id, collection)
+        stream = Events(self.base_url)
+        try:
+            with (
+                call.request(self._http, self._timeout) as request,
+                closing(self._http.send(request, stream=True)) as response,
+            ):
+                if not response.is_success:
+                    response.read()
+                    raise calls.failure(response)
+                for chunk in response.iter_bytes():
+                    yield from stream.feed(chunk)
+                stream.end()
+        except httpx.RequestError as error:
+            raise connection_failed(self.base_url, error) from error
+
+    def wait(
+        self, document_ids: Iterable[str], *, collection: str = "default", timeout: float = 60.0
+    ) -> list[Document]:
+        """Wait until all are ready or failed, or the time is up; each as it is then.
+
+        Look at `final` and `status` of each: running out of time is not an error.
+        """
+        pauses = polls(timeout)
+        return [self._final(each, collection, pauses) for each in document_ids]
+
+    def delete(self, document_id: str, *, collection: str = "default") -> Document:
+        """Remove a document and its passages; returns what it was."""
+        return self._send(calls.delete(document_id, collection))
+
+    def retry(self, document_id: str, *, collection: str = "default") -> Document:
+        """Queue a failed document once more."""
+        return self._send(calls.retry(document_id, collection))
+
+    def search(
+        self, query: str | SearchRequest, **options: Unpack[SearchOptions]
+    ) -> SearchResponse:
+        """Ranked passages for a question.
+
+        Args:
+            query: The question, or a whole request.
+            **options: Fields of `SearchRequest`, such as `limit=5` or `rerank={"depth": 20}`.
+        """
+        return self._send(calls.search(query, options))
+
+    def health(self) -> Health:
+        """Whether the process is alive."""
+        return self._send(calls.health())
+
+    def ready(self) -> Readiness:
+        """Whether a search or an upload would be served now; not being ready is no error."""
+        return self._send(calls.ready())
+
+    def _final(self, document_id: str, collection: str, pauses: Iterator[float]) -> Document:
+        call = calls.document(document_id, collection)
+        document = self._send(call)
+        while not document.final and (pause := next(pauses, None)) is not None:
+            time.sleep(pause)
+            document = self._send(call)
+        return document
+
+    def _settled(
+        self, accepted: AcceptedDocuments, collection: str, seconds: float
+    ) -> AcceptedDocuments:
+        pending = calls.pending(accepted)
+        if not pending or seconds <= 0:
+            return accepted
+        return calls.updated(accepted, self.wait(pending, collection=collection, timeout=seconds))
+
+    def _send(self, call: Call[Answer]) -> Answer:
+        tries = self._tries(call)
+        while True:
+            try:
+                with call.request(self._http, tries.remaining_s) as request:
+                    return calls.read(call, self._http.send(request))
+            except (TwofoldError, httpx.RequestError) as error:
+                pause = tries.pause_after(error)
+            time.sleep(pause)
+
+
+class AsyncClient(_BaseClient):
+    """The methods and arguments of `Client`, to be awaited or iterated with `async for`."""
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout: float = 30.0,
+        retries: int = 3,
+        backoff: float = 0.25,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        super().__init__(base_url, api_key, timeout, retries, backoff)
+        self._http = httpx.AsyncClient(
+            base_url=self.base_url, headers=self._headers, transport=transport
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def add_files(
+        self,
+        paths: Paths,
+        *,
+        collection: str = "default",
+        metadata: Metadata | None = None,
+        wait: float = 0.0,
+    ) -> AcceptedDocuments:
+        """Upload files; see `Client.add_files`."""
+        accepted = AcceptedDocuments(documents=[])
+        for files in calls.file_batches(calls.named(paths)):
+            call = calls.add_files(files, collection=collection, metadata=metadata)
+            accepted = calls.joined(accepted, await self._send(call))
+        return await self._settled(accepted, collection, wait)
+
+    async def add_texts(
+        self,
+        documents: Iterable[DocumentText],
+        *,
+        collection: str = "default",
+        wait: float = 0.0,
+    ) -> AcceptedDocuments:
+        """Upload texts; otherwise as `add_files`."""
+        accepted = AcceptedDocuments(documents=[])
+        for texts in calls.text_batches(documents):
+            accepted = calls.joined(
+                accepted, await self._send(calls.add_texts(texts, collection=collection))
+            )
+        return await self._settled(accepted, collection, wait)
+
+    async def documents(
+        self, collection: str = "default", *, status: Sequence[DocumentStatus] = ()
+    ) -> AsyncIterator[Document]:
+        """Every document, or those in one of the given states; pages are fetched on the way."""
+        cursor = None
+        while True:
+            page = await self._send(calls.documents(collection, status, cursor))
+            for document in page.documents:
+                yield document
+            if (cursor := page.cursor) is None:
+                return
+
+    async def document(self, document_id: str, *, collection: str = "default") -> Document:
+        """One document as it is now."""
+        return await self._send(calls.document(document_id, collection))
+
+    async def content(self, document_id: str, *, collection: str = "default") -> DocumentContent:
+        """The text that the offsets of results count in."""
+        return await self._send(calls.content(document_id, collection))
+
+    async def chunks(self, document_id: str, *, collection: str = "default") -> PassageList:
+        """The passages of a document in reading order."""
+        return await self._send(calls.chunks(document_id, collection))
+
+    async def events(
+        self, document_id: str, *, collection: str = "default"
+    ) -> AsyncIterator[Document]:
+        """The document each time that it changes, until it is ready or failed."""
+        call = calls.events(document_id, collection)
+        stream = Events(self.base_url)
+        try:
+            with call.request(self._http, self._timeout) as request:
+                async with aclosing(await self._http.send(request, stream=True)) as response:
+                    if not response.is_success:
+                        await response.aread()
+                        raise calls.failure(response)
+                    async for chunk in response.aiter_bytes():
+                        for document in stream.feed(chunk):
+                            yield document
+                    stream.end()
+        except httpx.RequestError as error:
+            raise connection_failed(self.base_url, error) from error
+
+    async def wait(
+        self,
+        document_ids: Iterable[str],
+        *,
+        collection: str = "default",
+        timeout: float = 60.0,  # noqa: ASYNC109 - running out of it is an answer, no exception
+    ) -> list[Document]:
+        """Wait until all are final or the time is up; see `Client.wait`."""
+        pauses = polls(timeout)
+        return [await self._final(each, collection, pauses) for each in document_ids]
+
+    async def delete(self, document_id: str, *, collection: str = "default") -> Document:
+        """Remove a document and its passages; returns what it was."""
+        return await self._send(calls.delete(document_id, collection))
+
+    async def retry(self, document_id: str, *, collection: str = "default") -> Document:
+        """Queue a failed document once more."""
+        return await self._send(calls.retry(document_id, collection))
+
+    async def search(
+        self, query: str | SearchRequest, **options: Unpack[SearchOptions]
+    ) -> SearchResponse:
+        """Ranked passages for a question; see `Client.search`."""
+        return await self._send(calls.search(query, options))
+
+    async def health(self) -> Health:
+        """Whether the process is alive."""
+        return await self._send(calls.health())
+
+    async def ready(self) -> Readiness:
+        """Whether a search or an upload would be served now; not being ready is no error."""
+        return await self._send(calls.ready())
+
+    async def _final(self, document_id: str, collection: str, pauses: Iterator[float]) -> Document:
+        call = calls.document(document_id, collection)
+        document = await self._send(call)
+        while not document.final and (pause := next(pauses, None)) is not None:
+            await asyncio.sleep(pause)
+            document = await self._send(call)
+        return document
+
+    async def _settled(
+        self, accepted: AcceptedDocuments, collection: str, seconds: float
+    ) -> AcceptedDocuments:
+        pending = calls.pending(accepted)
+        if not pending or seconds <= 0:
+            return accepted
+        return calls.updated(
+            accepted, await self.wait(pending, collection=collection, timeout=seconds)
+        )
+
+    async def _send(self, call: Call[Answer]) -> Answer:
+        tries = self._tries(call)
+        while True:
+            try:
+                with call.request(self._http, tries.remaining_s) as request:
+                    return calls.read(call, await self._http.send(request))
+            except (TwofoldError, httpx.RequestError) as error:
+                pause = tries.pause_after(error)
+            await asyncio.sleep(pause)
