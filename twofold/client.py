@@ -5,9 +5,9 @@
         for result in twofold.search("how long does a bow dry?").results:
             print(result.rank, result.name, result.text)
 
-What they ask and how they read the answer is in `calls.py`, when they try again in `tries.py`;
-what is left here is the waiting. Every method raises a `TwofoldError`: the class that the server
-raised, ConnectionFailed when there is none, UnexpectedResponse when it is not Twofold.
+What they ask is in `calls.py`, how they read the answer in `answers.py`, when they try again in
+`tries.py`; what is left here is the waiting. Every method raises a `TwofoldError`: the class that
+the server raised, ConnectionFailed when none answers, UnexpectedResponse when it is not Twofold.
 """
 
 import asyncio
@@ -21,7 +21,8 @@ from typing import Self, Unpack
 import httpx
 
 from twofold import calls
-from twofold.calls import Answer, Call, Events, Paths, SearchOptions
+from twofold.answers import Events, failure, read
+from twofold.calls import Answer, Call, SearchOptions
 from twofold.errors import ConfigurationError, TwofoldError
 from twofold.schema import (
     AcceptedDocuments,
@@ -37,6 +38,7 @@ from twofold.schema import (
     SearchResponse,
 )
 from twofold.tries import Tries, connection_failed, polls
+from twofold.uploads import Paths, file_batches, joined, named, pending, text_batches, updated
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -140,9 +142,9 @@ class Client(_BaseClient):
                 is kept, and the same call again finds that unchanged.
         """
         accepted = AcceptedDocuments(documents=[])
-        for files in calls.file_batches(calls.named(paths)):
+        for files in file_batches(named(paths)):
             call = calls.add_files(files, collection=collection, metadata=metadata)
-            accepted = calls.joined(accepted, self._send(call))
+            accepted = joined(accepted, self._send(call))
         return self._settled(accepted, collection, wait)
 
     def add_texts(
@@ -154,10 +156,8 @@ class Client(_BaseClient):
     ) -> AcceptedDocuments:
         """Upload texts; otherwise as `add_files`."""
         accepted = AcceptedDocuments(documents=[])
-        for texts in calls.text_batches(documents):
-            accepted = calls.joined(
-                accepted, self._send(calls.add_texts(texts, collection=collection))
-            )
+        for texts in text_batches(documents):
+            accepted = joined(accepted, self._send(calls.add_texts(texts, collection=collection)))
         return self._settled(accepted, collection, wait)
 
     def documents(
@@ -194,7 +194,7 @@ class Client(_BaseClient):
             ):
                 if not response.is_success:
                     response.read()
-                    raise calls.failure(response)
+                    raise failure(response)
                 for chunk in response.iter_bytes():
                     yield from stream.feed(chunk)
                 stream.end()
@@ -249,17 +249,17 @@ class Client(_BaseClient):
     def _settled(
         self, accepted: AcceptedDocuments, collection: str, seconds: float
     ) -> AcceptedDocuments:
-        pending = calls.pending(accepted)
-        if not pending or seconds <= 0:
+        unfinished = pending(accepted)
+        if not unfinished or seconds <= 0:
             return accepted
-        return calls.updated(accepted, self.wait(pending, collection=collection, timeout=seconds))
+        return updated(accepted, self.wait(unfinished, collection=collection, timeout=seconds))
 
     def _send(self, call: Call[Answer]) -> Answer:
         tries = self._tries(call)
         while True:
             try:
                 with call.request(self._http, tries.remaining_s) as request:
-                    return calls.read(call, self._http.send(request))
+                    return read(call, self._http.send(request))
             except (TwofoldError, httpx.RequestError) as error:
                 pause = tries.pause_after(error)
             time.sleep(pause)
@@ -308,9 +308,9 @@ class AsyncClient(_BaseClient):
     ) -> AcceptedDocuments:
         """Upload files; see `Client.add_files`."""
         accepted = AcceptedDocuments(documents=[])
-        for files in calls.file_batches(calls.named(paths)):
+        for files in file_batches(named(paths)):
             call = calls.add_files(files, collection=collection, metadata=metadata)
-            accepted = calls.joined(accepted, await self._send(call))
+            accepted = joined(accepted, await self._send(call))
         return await self._settled(accepted, collection, wait)
 
     async def add_texts(
@@ -322,8 +322,8 @@ class AsyncClient(_BaseClient):
     ) -> AcceptedDocuments:
         """Upload texts; otherwise as `add_files`."""
         accepted = AcceptedDocuments(documents=[])
-        for texts in calls.text_batches(documents):
-            accepted = calls.joined(
+        for texts in text_batches(documents):
+            accepted = joined(
                 accepted, await self._send(calls.add_texts(texts, collection=collection))
             )
         return await self._settled(accepted, collection, wait)
@@ -363,7 +363,7 @@ class AsyncClient(_BaseClient):
                 async with aclosing(await self._http.send(request, stream=True)) as response:
                     if not response.is_success:
                         await response.aread()
-                        raise calls.failure(response)
+                        raise failure(response)
                     async for chunk in response.aiter_bytes():
                         for document in stream.feed(chunk):
                             yield document
@@ -415,11 +415,11 @@ class AsyncClient(_BaseClient):
     async def _settled(
         self, accepted: AcceptedDocuments, collection: str, seconds: float
     ) -> AcceptedDocuments:
-        pending = calls.pending(accepted)
-        if not pending or seconds <= 0:
+        unfinished = pending(accepted)
+        if not unfinished or seconds <= 0:
             return accepted
-        return calls.updated(
-            accepted, await self.wait(pending, collection=collection, timeout=seconds)
+        return updated(
+            accepted, await self.wait(unfinished, collection=collection, timeout=seconds)
         )
 
     async def _send(self, call: Call[Answer]) -> Answer:
@@ -427,7 +427,7 @@ class AsyncClient(_BaseClient):
         while True:
             try:
                 with call.request(self._http, tries.remaining_s) as request:
-                    return calls.read(call, await self._http.send(request))
+                    return read(call, await self._http.send(request))
             except (TwofoldError, httpx.RequestError) as error:
                 pause = tries.pause_after(error)
             await asyncio.sleep(pause)
