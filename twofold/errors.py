@@ -317,12 +317,14 @@ def from_body(error: dict[str, Detail], *, retry_after: float | None = None) -> 
     request_id = error.get("request_id")
     # A code from a newer server falls back to the root.
     kind = _BY_CODE.get(str(error.get("code")), TwofoldError)
-    return kind(
+    failure = kind(
         str(error.get("message")),
         request_id=str(request_id) if request_id is not None else None,
         retry_after=retry_after,
-        **(details if isinstance(details, dict) else {}),
     )
+    # Not through the constructor, whose own arguments a detail could be called like.
+    failure.details = details if isinstance(details, dict) else {}
+    return failure
 
 
 def _tree(root: type[TwofoldError]) -> Iterator[type[TwofoldError]]:
