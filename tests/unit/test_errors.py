@@ -4,6 +4,7 @@ import inspect
 import string
 
 import pytest
+
 from twofold import errors
 from twofold.errors import ParseError, TwofoldError, from_body
 
