@@ -1,0 +1,1 @@
+"""Where vectors, passages, the ledger and the files lie."""

@@ -1,0 +1,75 @@
+"""Files in a local folder."""
+
+import asyncio
+import re
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO
+
+from pipelines.store.durable import TEMPORARY, sync_folder, write_file
+
+_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]*(/[A-Za-z0-9_][A-Za-z0-9._@-]*)*")
+
+
+class LocalBlobs:
+    """`ports.Blobs` in a folder: the key is the path, the content lies there as it is."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def put(self, key: str, data: bytes | Path) -> None:
+        def write(file: IO[bytes]) -> None:
+            if isinstance(data, bytes):
+                file.write(data)
+            else:
+                with data.open("rb") as source:
+                    shutil.copyfileobj(source, file)
+
+        await asyncio.to_thread(write_file, self._path(key), write)
+
+    async def get(self, key: str) -> bytes:
+        try:
+            return await asyncio.to_thread(self._path(key).read_bytes)
+        except FileNotFoundError:
+            raise KeyError(key) from None
+
+    @asynccontextmanager
+    async def as_file(self, key: str) -> AsyncIterator[Path]:
+        path = self._path(key)
+        if not await asyncio.to_thread(path.is_file):
+            raise KeyError(key)
+        yield path
+
+    async def delete(self, key: str) -> None:
+        await asyncio.to_thread(_delete, self._path(key))
+
+    async def keys(self, prefix: str) -> AsyncIterator[str]:
+        for key in await asyncio.to_thread(self._list, prefix):
+            yield key
+
+    def _list(self, prefix: str) -> list[str]:
+        # Only the folder that the prefix names can hold what begins with it.
+        parent, _, _ = prefix.rpartition("/")
+        root = self._path(parent) if parent else self._folder
+        return [
+            key
+            for path in root.rglob("*")
+            if not path.name.startswith(TEMPORARY) and path.is_file()
+            if (key := path.relative_to(self._folder).as_posix()).startswith(prefix)
+        ]
+
+    def _path(self, key: str) -> Path:
+        """Where the key's content lies; refuses what could lead out of the folder."""
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"not a key: {key!r}")
+        return self._folder / key
+
+
+def _delete(path: Path) -> None:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return
+    sync_folder(path.parent)
