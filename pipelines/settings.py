@@ -37,5 +37,4 @@ class Settings(BaseSettings):
     )
     ingest_attempts: PositiveInt = Field(3, description="Tries before a document is failed.")
     heartbeat_s: PositiveFloat = Field(2.0, description="Seconds between signs of life.")
-    api_keys_file: Path | None = Field(None, description="Keys; needed off the loopback address.")
     log_level: str = "info"

@@ -9,6 +9,7 @@
     │   │   ├── DocumentNotFound
     │   │   ├── CollectionNotFound
     │   │   └── ContentNotReady       nothing has been extracted yet
+    │   ├── MethodNotAllowed          405
     │   ├── Conflict                  409
     │   │   ├── EmbedderMismatch      the collection was built with another model
     │   │   └── DocumentBusy          the document is being ingested
@@ -125,6 +126,13 @@ class ContentNotReady(NotFound):
 
     code = "content_not_ready"
     template = "Document '{document_id}' has no text yet ('{status}'); wait until it is ready."
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, and not with this method."""
+
+    code = "method_not_allowed"
+    template = "{path} does not take {method}; GET /docs shows what it takes."
 
 
 class Conflict(RequestError):

@@ -19,6 +19,9 @@ MAX_FILTER_DEPTH = 8
 CollectionName: TypeAlias = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", strip_whitespace=True)
 ]
+QueryText: TypeAlias = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_QUERY_CHARACTERS, strip_whitespace=True)
+]
 DocumentId: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 MetadataKey: TypeAlias = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}$")
@@ -330,9 +333,7 @@ class SearchRequest(_Request):
         },
     )
 
-    query: Annotated[
-        str, StringConstraints(min_length=1, max_length=MAX_QUERY_CHARACTERS, strip_whitespace=True)
-    ]
+    query: QueryText
     collection: CollectionName = "default"
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 10
     offset: Annotated[int, Field(ge=0, le=MAX_RECALL)] = 0

@@ -1,0 +1,92 @@
+"""The only place that chooses implementations. Nothing heavy is imported before it is chosen."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from pipelines.chunk import Chunker
+from pipelines.documents import Documents
+from pipelines.drain import Drain
+from pipelines.ingest import Ingest
+from pipelines.models import select
+from pipelines.models.bm25 import Bm25SparseEmbedder
+from pipelines.parse.sandbox import SandboxedParser
+from pipelines.ports import Embedder, Reranker, Store
+from pipelines.rerank.batch import Scheduler
+from pipelines.rerank.disabled import DisabledReranker
+from pipelines.rerank.inprocess import InProcessReranker
+from pipelines.search import Search
+from pipelines.settings import Settings
+from pipelines.store.blobs import LocalBlobs
+from pipelines.store.edge import EdgeStore
+
+LONGEST_CHUNK = 512
+"""Tokens of a chunk when nobody says otherwise: passages that an answer can quote, also from a
+model that would take a whole book."""
+
+
+@dataclass(frozen=True)
+class Twofold:
+    """Everything that a process serves, put together."""
+
+    settings: Settings
+    store: Store
+    embedder: Embedder
+    reranker: Reranker
+    documents: Documents
+    search: Search
+    drain: Drain
+
+
+@asynccontextmanager
+async def embedded(settings: Settings) -> AsyncIterator[Twofold]:
+    """All of Twofold in this process, with its data in one folder.
+
+    Raises:
+        StartupError: It cannot run like this; the sentence says what to change.
+    """
+    async with AsyncExitStack() as stack:
+        store = EdgeStore.open(settings.data_dir / "store")
+        stack.push_async_callback(store.close)
+        # Loading weights blocks for seconds; the loop has signals to hear meanwhile.
+        embedder = await asyncio.to_thread(select.choose_embedder, settings)
+        reranker = await asyncio.to_thread(rerank_queue, settings, embedder)
+        stack.push_async_callback(reranker.close)
+        blobs = LocalBlobs(settings.data_dir / "files")
+        sparse = Bm25SparseEmbedder()
+        ingest = Ingest(
+            store=store,
+            blobs=blobs,
+            parser=SandboxedParser(),
+            chunker=Chunker(embedder.tokenizer_json, chunk_tokens(settings, embedder)),
+            embedder=embedder,
+            sparse=sparse,
+            attempts=settings.ingest_attempts,
+            heartbeat_s=settings.heartbeat_s,
+        )
+        drain = Drain(store, ingest)
+        drain.start()
+        stack.push_async_callback(asyncio.to_thread, drain.stop)
+        yield Twofold(
+            settings=settings,
+            store=store,
+            embedder=embedder,
+            reranker=reranker,
+            documents=Documents(store, blobs, drain, embedder),
+            search=Search(store, embedder, sparse, reranker, settings.query_instruction),
+            drain=drain,
+        )
+
+
+def rerank_queue(settings: Settings, embedder: Embedder) -> Reranker:
+    """The second stage: a queue before the chosen model, or none."""
+    model = select.choose_reranker(settings, embedder)
+    if model is None:
+        return DisabledReranker()
+    return InProcessReranker(model, scheduler=Scheduler(max_pairs=settings.rerank_queue_pairs))
+
+
+def chunk_tokens(settings: Settings, embedder: Embedder) -> int:
+    """Longest chunk: as set, and never more than the embedder takes whole."""
+    return min(settings.chunk_tokens or LONGEST_CHUNK, embedder.max_tokens)

@@ -1,0 +1,101 @@
+"""`python -m services.api`: all of Twofold in one process."""
+
+import asyncio
+import ipaddress
+import logging
+import socket
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+
+from pipelines.build import embedded
+from pipelines.settings import Settings
+from services.api.app import create_app
+from twofold.errors import ConfigurationError, StartupError
+
+log = logging.getLogger("twofold")
+
+
+def main() -> None:
+    """Serve until told to stop; exits with 1 and one sentence when it cannot start."""
+    try:
+        settings = read_settings()
+        logging.basicConfig(
+            level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s"
+        )
+        asyncio.run(serve(settings, listen(settings.host, settings.port)))
+    except StartupError as error:
+        sys.exit(f"twofold: {error.message}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def read_settings() -> Settings:
+    """The settings from the environment.
+
+    Raises:
+        ConfigurationError: A variable is there and its value is not usable.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"TWOFOLD_{str(first['loc'][0]).upper()}"
+        raise ConfigurationError(setting=name, reason=first["msg"]) from None
+
+
+async def serve(settings: Settings, listener: socket.socket) -> None:
+    """Build the parts, then answer on the socket."""
+    async with embedded(settings) as twofold:
+        config = uvicorn.Config(
+            create_app(twofold),
+            log_level=settings.log_level,
+            access_log=False,
+            timeout_graceful_shutdown=10,
+            timeout_keep_alive=30,
+        )
+        host, port = listener.getsockname()[:2]
+        log.info("Twofold answers on http://%s:%d (documentation: /docs)", host, port)
+        await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the address before anything slow happens.
+
+    Raises:
+        ConfigurationError: It is in use, not this machine's, or open to others.
+    """
+    if not is_loopback(host):
+        raise ConfigurationError(
+            setting="TWOFOLD_HOST",
+            reason=f"{host} can be reached from other machines, and this version has no API keys "
+            "to guard it; keep 127.0.0.1 and put a proxy that authenticates in front",
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            setting="TWOFOLD_PORT",
+            reason=f"{host}:{port} cannot be taken ({error.strerror}); stop what listens there or "
+            "set another port",
+        ) from None
+    return listener
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What every request passes first: an id to quote, and a cap on the bytes of its body."""
+
+import re
+import uuid
+from collections.abc import Callable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.api.errors import response_of
+from twofold.errors import MalformedRequest, TooLarge
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class RequestIds:
+    """Gives each request an id, the caller's own where it is harmless, and echoes it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with `request.state.request_id` set."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        await self.app(scope, receive, send_with_id)
+
+
+class BodyLimit:
+    """Refuses a body over its cap, by its declared length or, at the latest, as it arrives.
+
+    Args:
+        app: What comes behind.
+        cap: Bytes that the body of this request may have.
+    """
+
+    def __init__(self, app: ASGIApp, cap: Callable[[Scope], int]) -> None:
+        self.app = app
+        self.cap = cap
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, with its body counted."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        cap = self.cap(scope)
+        declared = Headers(scope=scope).get("content-length", "0")
+        if not declared.isdecimal():
+            refusal = MalformedRequest(reason="the Content-Length header is not a number")
+            await response_of(refusal, scope["state"]["request_id"])(scope, receive, send)
+            return
+        if int(declared) > cap:
+            refused = too_large(int(declared), cap)
+            await response_of(refused, scope["state"]["request_id"])(scope, receive, send)
+            return
+        arrived = 0
+
+        async def counted() -> Message:
+            nonlocal arrived
+            message = await receive()
+            arrived += len(message.get("body", b""))
+            if arrived > cap:
+                # The framework lets only its own exception through while it reads a body.
+                raise HTTPException(413) from too_large(arrived, cap)
+            return message
+
+        await self.app(scope, counted, send)
+
+
+def too_large(size: int, cap: int) -> TooLarge:
+    """The refusal of a whole body."""
+    return TooLarge(
+        what="The request body", size=size, limit=cap, advice="send it in several requests."
+    )

@@ -1,0 +1,209 @@
+"""`/documents`: upload, watch, read and remove."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from pipelines.build import Twofold
+from services.api.parts import InCollection, Parts, Tenant
+from services.api.uploads import batch_of
+from twofold.schema import (
+    AcceptedDocument,
+    AcceptedDocuments,
+    CollectionName,
+    Document,
+    DocumentContent,
+    DocumentList,
+    DocumentStatus,
+    ErrorInfo,
+    PassageList,
+    RejectedFile,
+)
+
+LOOK_S = 0.1  # seconds between two looks at the ledger while a caller waits
+WATCH_S = 3_600.0  # seconds after which a stream of events ends; the client may open another
+
+router = APIRouter(tags=["documents"])
+DocumentIdInPath = Annotated[
+    str, Path(max_length=255, description="As the upload's answer has it.")
+]
+
+UPLOAD_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "files": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                        },
+                        "collection": {"type": "string", "default": "default"},
+                        "metadata": {"type": "string", "contentMediaType": "application/json"},
+                        "wait": {"type": "number", "minimum": 0, "maximum": 300},
+                        "id": {"type": "string", "maxLength": 255},
+                    },
+                }
+            },
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/AddDocuments"},
+                "example": {
+                    "documents": [{"name": "note.txt", "text": "Rye dough ferments faster."}]
+                },
+            },
+        },
+    }
+}
+
+
+@router.post(
+    "/documents",
+    status_code=202,
+    operation_id="add_documents",
+    summary="Upload files or texts",
+    openapi_extra=UPLOAD_BODY,
+)
+async def add_documents(
+    request: Request,
+    parts: Parts,
+    tenant: Tenant,
+    wait: Annotated[
+        float | None, Query(ge=0, le=300, description="Seconds to wait for the ingestion to end.")
+    ] = None,
+) -> AcceptedDocuments:
+    """Accept documents: once this answers, their bytes and ledger rows are on disk.
+
+    The same document again (same id, or same name) is an update; the same bytes change nothing.
+    """
+    async with batch_of(request, cap=parts.settings.max_upload_bytes) as batch:
+        if not batch.uploads:
+            raise batch.refused[0][1]
+        accepted = await parts.documents.accept(tenant, batch.collection, batch.uploads)
+    if patience := wait or batch.wait:
+        accepted = await settled(parts, tenant, accepted, patience)
+    refused = [
+        RejectedFile(
+            name=name,
+            error=ErrorInfo(code=error.code, message=error.message, details=error.details),
+        )
+        for name, error in batch.refused
+    ]
+    return AcceptedDocuments(documents=accepted, rejected=refused)
+
+
+@router.get("/documents", operation_id="list_documents", summary="List documents")
+async def list_documents(
+    parts: Parts,
+    tenant: Tenant,
+    collection: CollectionName = "default",
+    status: Annotated[list[DocumentStatus] | None, Query()] = None,
+    cursor: Annotated[str | None, Query(max_length=512)] = None,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+) -> DocumentList:
+    """A page of the ledger; pass `cursor` on to get the next one."""
+    page = await parts.store.list_documents(
+        tenant, collection, status=status or (), cursor=cursor, limit=limit
+    )
+    return DocumentList(documents=page.documents, cursor=page.cursor)
+
+
+async def get_document(
+    document_id: DocumentIdInPath,
+    parts: Parts,
+    tenant: Tenant,
+    collection: InCollection = "default",
+) -> Document:
+    """A document's row on the ledger: state, progress, and why it failed if it did."""
+    return await parts.store.get_document(tenant, collection, document_id)
+
+
+@router.get("/documents/{document_id:path}/content", operation_id="get_document_content")
+async def get_document_content(
+    document_id: DocumentIdInPath,
+    parts: Parts,
+    tenant: Tenant,
+    collection: InCollection = "default",
+) -> DocumentContent:
+    """The extracted text of the live version: what every offset of the document counts in."""
+    return await parts.documents.content(tenant, collection, document_id)
+
+
+@router.get("/documents/{document_id:path}/chunks", operation_id="get_document_chunks")
+async def get_document_chunks(
+    document_id: DocumentIdInPath,
+    parts: Parts,
+    tenant: Tenant,
+    collection: InCollection = "default",
+) -> PassageList:
+    """The passages of the live version, in reading order."""
+    return await parts.documents.passages(tenant, collection, document_id)
+
+
+@router.get(
+    "/documents/{document_id:path}/events",
+    operation_id="watch_document",
+    response_class=EventSourceResponse,
+)
+async def watch_document(
+    document: Annotated[Document, Depends(get_document)], parts: Parts, tenant: Tenant
+) -> AsyncIterator[ServerSentEvent]:
+    """Server-sent events: the document at each change, until it is ready or failed."""
+    end = time.monotonic() + WATCH_S
+    shown: Document | None = None
+    while time.monotonic() < end:
+        if document != shown:
+            yield ServerSentEvent(event="document", data=document.model_dump(mode="json"))
+            shown = document
+        if document.final:
+            return
+        await asyncio.sleep(LOOK_S)
+        document = await parts.store.get_document(tenant, document.collection, document.id)
+
+
+@router.post("/documents/{document_id:path}/retry", status_code=202, operation_id="retry_document")
+async def retry_document(
+    document_id: DocumentIdInPath,
+    parts: Parts,
+    tenant: Tenant,
+    collection: InCollection = "default",
+) -> Document:
+    """Queue a failed document again."""
+    return await parts.documents.retry(tenant, collection, document_id)
+
+
+# Ids may hold slashes, so this path matches everything: it comes after those with a tail.
+router.get("/documents/{document_id:path}", operation_id="get_document")(get_document)
+
+
+@router.delete("/documents/{document_id:path}", operation_id="delete_document")
+async def delete_document(
+    document_id: DocumentIdInPath,
+    parts: Parts,
+    tenant: Tenant,
+    collection: InCollection = "default",
+) -> Document:
+    """Remove a document; it is gone from search when this answers. Returns what was removed."""
+    return await parts.documents.delete(tenant, collection, document_id)
+
+
+async def settled(
+    parts: Twofold, tenant: str, accepted: list[AcceptedDocument], seconds: float
+) -> list[AcceptedDocument]:
+    """The documents as they are when all are ready or failed, or when the time is up."""
+    end = time.monotonic() + seconds
+    now: list[AcceptedDocument] = []
+    for each in accepted:
+        row: Document = each
+        while not row.final and time.monotonic() < end:
+            await asyncio.sleep(LOOK_S)
+            row = await parts.store.get_document(tenant, each.collection, each.id)
+        now.append(AcceptedDocument(**{**dict(row), "verdict": each.verdict}))
+    return now

@@ -1,0 +1,57 @@
+"""`/search`: the question and its ranked, cited answers."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from services.api.parts import Parts, Tenant
+from twofold.schema import (
+    MAX_LIMIT,
+    CollectionName,
+    QueryText,
+    Recall,
+    RecallMode,
+    Rerank,
+    SearchRequest,
+    SearchResponse,
+)
+
+router = APIRouter(tags=["search"])
+
+
+@router.post("/search", operation_id="search", summary="Search, with every option")
+async def search(
+    body: SearchRequest, parts: Parts, tenant: Tenant, request: Request
+) -> SearchResponse:
+    """Recall widely, rerank the head of the list, and return the fused order.
+
+    The second stage never fails the search: `rerank.status` says what it did.
+    """
+    response = await parts.search(tenant, body)
+    return response.model_copy(update={"request_id": request.state.request_id})
+
+
+@router.get("/search", operation_id="search_by_query", summary="Search, from the address bar")
+async def search_by_query(
+    parts: Parts,
+    tenant: Tenant,
+    request: Request,
+    q: Annotated[
+        QueryText, Query(description="The question.", examples=["how long must the dough rest?"])
+    ],
+    collection: CollectionName = "default",
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 10,
+    mode: RecallMode = "hybrid",
+    rerank: Annotated[bool, Query(description="Whether the second stage runs.")] = True,
+    deadline_ms: Annotated[int, Query(ge=1, le=120_000)] = 10_000,
+) -> SearchResponse:
+    """The same search with the options that one types by hand."""
+    body = SearchRequest(
+        query=q,
+        collection=collection,
+        limit=limit,
+        recall=Recall(mode=mode),
+        rerank=Rerank(enabled=rerank),
+        deadline_ms=deadline_ms,
+    )
+    return await search(body, parts, tenant, request)
