@@ -440,13 +440,17 @@ class Store(Protocol):
     async def stage_chunks(
         self, tenant: str, collection: str, chunks: Sequence[Chunk], vectors: Sequence[Vectors]
     ) -> None:
-        """Write chunks that no search sees yet; the same ids again replace them."""
+        """Write chunks that no search sees yet; the same ids again replace them.
+
+        Chunks of a document that has no row any more are not written.
+        """
         ...
 
     async def publish(self, tenant: str, document: Document) -> bool:
-        """Write the row and make exactly the chunks of `document.version` visible, durably.
+        """Write the row and make exactly its chunks visible, durably.
 
-        Chunks of every other version of the document are gone afterwards. Idempotent. As with
+        Its chunks are those of `document.version` with an ordinal below `document.chunks`, so
+        that what an earlier try has left is not among them. Chunks of every other version of the document are gone afterwards. Idempotent. As with
         `touch_document`, nothing changes when the stored row is of another upload: then it
         returns False and the staged chunks of `document.version` are gone, unless they belong
         to that other upload.

@@ -9,7 +9,15 @@ misspelt option is an error and not a silence.
 from datetime import datetime
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
 
 MAX_QUERY_CHARACTERS = 32_768
 MAX_LIMIT = 200
@@ -26,8 +34,8 @@ DocumentId: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_lengt
 MetadataKey: TypeAlias = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}$")
 ]
-Scalar: TypeAlias = str | int | float | bool
-MetadataValue: TypeAlias = Scalar | list[str] | list[int] | list[float] | None
+Scalar: TypeAlias = str | int | FiniteFloat | bool
+MetadataValue: TypeAlias = Scalar | list[str] | list[int] | list[FiniteFloat] | None
 Metadata: TypeAlias = dict[MetadataKey, MetadataValue]
 
 DocumentStatus: TypeAlias = Literal["queued", "parsing", "embedding", "ready", "failed"]
@@ -214,10 +222,10 @@ class Condition(_Request):
     in_: Annotated[
         list[str] | list[int] | None, Field(alias="in", min_length=1, max_length=256)
     ] = None
-    gt: float | datetime | None = None
-    gte: float | datetime | None = None
-    lt: float | datetime | None = None
-    lte: float | datetime | None = None
+    gt: FiniteFloat | datetime | None = None
+    gte: FiniteFloat | datetime | None = None
+    lt: FiniteFloat | datetime | None = None
+    lte: FiniteFloat | datetime | None = None
     exists: bool | None = None
     contains: str | None = None
 
@@ -225,7 +233,7 @@ class Condition(_Request):
 
     @model_validator(mode="after")
     def _asks_something(self) -> Self:
-        if not self.model_fields_set - {"key"}:
+        if not self.model_dump(exclude={"key"}, exclude_none=True):
             raise ValueError(
                 "a condition needs an operator beside 'key': "
                 "eq, in, gt, gte, lt, lte, exists or contains"
