@@ -25,7 +25,7 @@ def read(call: Call[Answer], response: httpx.Response) -> Answer:
     try:
         return call.answer.model_validate_json(response.content)
     except ValidationError:
-        raise _unexpected(response) from None
+        raise failure(response) from None
 
 
 def failure(response: httpx.Response) -> TwofoldError:

@@ -141,11 +141,11 @@ class Client(_BaseClient):
             TwofoldError: A request of which nothing was accepted; what was uploaded before it
                 is kept, and the same call again finds that unchanged.
         """
-        accepted = AcceptedDocuments(documents=[])
-        for files in file_batches(named(paths)):
-            call = calls.add_files(files, collection=collection, metadata=metadata)
-            accepted = joined(accepted, self._send(call))
-        return self._settled(accepted, collection, wait)
+        answers = [
+            self._send(calls.add_files(files, collection=collection, metadata=metadata))
+            for files in file_batches(named(paths))
+        ]
+        return self._settled(joined(answers), collection, wait)
 
     def add_texts(
         self,
@@ -155,10 +155,11 @@ class Client(_BaseClient):
         wait: float = 0.0,
     ) -> AcceptedDocuments:
         """Upload texts; otherwise as `add_files`."""
-        accepted = AcceptedDocuments(documents=[])
-        for texts in text_batches(documents):
-            accepted = joined(accepted, self._send(calls.add_texts(texts, collection=collection)))
-        return self._settled(accepted, collection, wait)
+        answers = [
+            self._send(calls.add_texts(texts, collection=collection))
+            for texts in text_batches(documents)
+        ]
+        return self._settled(joined(answers), collection, wait)
 
     def documents(
         self, collection: str = "default", *, status: Sequence[DocumentStatus] = ()
@@ -307,11 +308,11 @@ class AsyncClient(_BaseClient):
         wait: float = 0.0,
     ) -> AcceptedDocuments:
         """Upload files; see `Client.add_files`."""
-        accepted = AcceptedDocuments(documents=[])
-        for files in file_batches(named(paths)):
-            call = calls.add_files(files, collection=collection, metadata=metadata)
-            accepted = joined(accepted, await self._send(call))
-        return await self._settled(accepted, collection, wait)
+        answers = [
+            await self._send(calls.add_files(files, collection=collection, metadata=metadata))
+            for files in file_batches(named(paths))
+        ]
+        return await self._settled(joined(answers), collection, wait)
 
     async def add_texts(
         self,
@@ -321,12 +322,11 @@ class AsyncClient(_BaseClient):
         wait: float = 0.0,
     ) -> AcceptedDocuments:
         """Upload texts; otherwise as `add_files`."""
-        accepted = AcceptedDocuments(documents=[])
-        for texts in text_batches(documents):
-            accepted = joined(
-                accepted, await self._send(calls.add_texts(texts, collection=collection))
-            )
-        return await self._settled(accepted, collection, wait)
+        answers = [
+            await self._send(calls.add_texts(texts, collection=collection))
+            for texts in text_batches(documents)
+        ]
+        return await self._settled(joined(answers), collection, wait)
 
     async def documents(
         self, collection: str = "default", *, status: Sequence[DocumentStatus] = ()

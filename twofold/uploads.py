@@ -70,10 +70,12 @@ def text_batches(texts: Iterable[DocumentText]) -> Iterator[list[DocumentText]]:
     return batches((text, len(text.text.encode())) for text in texts)
 
 
-def joined(first: AcceptedDocuments, second: AcceptedDocuments) -> AcceptedDocuments:
-    """The answers to two uploads as one."""
+def joined(answers: Iterable[AcceptedDocuments]) -> AcceptedDocuments:
+    """The answers to several uploads as one."""
+    parts = list(answers)
     return AcceptedDocuments(
-        documents=first.documents + second.documents, rejected=first.rejected + second.rejected
+        documents=[document for part in parts for document in part.documents],
+        rejected=[file for part in parts for file in part.rejected],
     )
 
 

@@ -1,0 +1,287 @@
+"""The command `twofold`: add files, search them, see how the server is.
+
+Results go to standard output; progress and errors go to standard error. Exit status: 0 all went
+well, 1 some of it failed, 2 the command was wrong, 3 no Twofold server answers.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+from pydantic import BaseModel
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from twofold import __version__, adding
+from twofold.arguments import parse_filter, parse_metadata
+from twofold.client import Client
+from twofold.errors import (
+    ConfigurationError,
+    ConnectionFailed,
+    InvalidRequest,
+    MalformedRequest,
+    ServiceError,
+    TwofoldError,
+    UnexpectedResponse,
+)
+from twofold.progress import Upload
+from twofold.render import plain, results_table, timings_line
+from twofold.schema import AcceptedDocuments, DocumentStatus
+from twofold.tables import documents_table, status_table, summary_table
+
+FAILED, WRONG, UNREACHABLE = 1, 2, 3
+
+_WRONG_COMMAND = (InvalidRequest, MalformedRequest, ConfigurationError)
+_NO_SERVER = (ConnectionFailed, UnexpectedResponse)
+_LOOK_INTERVAL_S = 1.0
+
+app = typer.Typer(
+    name="twofold",
+    help="Add documents to a Twofold server and search them in two stages.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@dataclass
+class Session:
+    """Where a command talks to: the server, and the two streams of the terminal."""
+
+    out: Console
+    err: Console
+    transport: httpx.BaseTransport | None = None
+    url: str | None = None
+
+    def client(self) -> Client:
+        """A client of the server that the command line names."""
+        return Client(self.url, transport=self.transport)
+
+    def show(self, *parts: RenderableType) -> None:
+        """Print for people."""
+        for part in parts:
+            self.out.print(part)
+
+    def complain(self, error: TwofoldError) -> None:
+        """Print an error as one sentence."""
+        self.err.print(Text(f"twofold: {plain(str(error))}", style="red"), soft_wrap=True)
+
+
+Collection = Annotated[str, typer.Option("--collection", "-c", help="Collection to use.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def main(
+    arguments: Sequence[str] | None = None, *, transport: httpx.BaseTransport | None = None
+) -> None:
+    """Run a command line and exit with its status.
+
+    Args:
+        arguments: Default: those of the process.
+        transport: What carries the requests instead of a socket, as in httpx.
+    """
+    session = Session(_console(), _console(stderr=True), transport)
+    try:
+        app(arguments, obj=session)
+    except TwofoldError as error:
+        session.complain(error)
+        sys.exit(_exit_status(error))
+
+
+def _console(*, stderr: bool = False) -> Console:
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"twofold {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    url: Annotated[
+        str | None,
+        typer.Option(help="The server; default: TWOFOLD_URL, else http://127.0.0.1:8000."),
+    ] = None,
+    version: Annotated[  # noqa: ARG001 - its callback acts on it
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Add documents to a Twofold server and search them in two stages.
+
+    A server that asks for a key finds it in the environment variable TWOFOLD_API_KEY.
+    """
+    context.obj.url = url
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders.", show_default=False)],
+    collection: Collection = "default",
+    metadata: Annotated[
+        list[str], typer.Option("--metadata", "-m", help="KEY=VALUE, for every file; repeatable.")
+    ] = [],  # noqa: B006 - typer reads it once
+    recursive: Annotated[bool, typer.Option(help="Walk folders inside folders.")] = True,
+    wait: Annotated[bool, typer.Option(help="Wait until they can be searched.")] = True,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 600.0,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on with what changes; Ctrl-C ends.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Upload files and folders. What is there already and has not changed is left alone."""
+    session: Session = context.obj
+    upload = Upload(
+        session.client, session.err, collection, parse_metadata(metadata), timeout if wait else 0.0
+    )
+    watching = adding.Watch(paths, recursive=recursive)
+    watching.look()
+    files = adding.find(paths, recursive=recursive)
+    accepted = upload(files)
+    _report(session, accepted, as_json=as_json)
+    if watch:
+        watching.sent(files)
+        session.err.print("Watching for changes; Ctrl-C ends.", style="dim")
+        try:
+            _keep_adding(session, watching, upload, as_json=as_json)
+        except KeyboardInterrupt:
+            session.err.print("Stopped watching.", style="dim")
+    raise typer.Exit(0 if _all_well(accepted, wait=wait) else FAILED)
+
+
+@app.command()
+def search(
+    context: typer.Context,
+    query: Annotated[str, typer.Argument(help="The question.", show_default=False)],
+    collection: Collection = "default",
+    limit: Annotated[int, typer.Option("--limit", "-n", help="Results.")] = 10,
+    depth: Annotated[
+        int | None, typer.Option(help="Candidates for the second stage.", show_default=False)
+    ] = None,
+    rerank: Annotated[bool, typer.Option(help="Whether the second stage runs.")] = True,
+    filter_: Annotated[
+        str | None,
+        typer.Option("--filter", help='JSON, such as \'{"key": "year", "gte": 2020}\'.'),
+    ] = None,
+    deadline_ms: Annotated[int, typer.Option(help="The answer comes by then.")] = 10_000,
+    as_json: AsJson = False,
+) -> None:
+    """Search, and show what each stage said of every passage and how long it took."""
+    session: Session = context.obj
+    with session.client() as client:
+        response = client.search(
+            query,
+            collection=collection,
+            limit=limit,
+            rerank={"enabled": rerank, "depth": depth},
+            filter=parse_filter(filter_) if filter_ else None,
+            deadline_ms=deadline_ms,
+        )
+    if as_json:
+        _print_json(response)
+    else:
+        session.show(results_table(response, query), timings_line(response))
+
+
+@app.command()
+def status(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show whether the server is ready, its models, and how many documents it has."""
+    session: Session = context.obj
+    with session.client() as client:
+        health, readiness = client.health(), client.ready()
+        if as_json:
+            _print_json(readiness)
+        else:
+            session.show(status_table(health, readiness, client.base_url))
+    raise typer.Exit(0 if readiness.ready else FAILED)
+
+
+@app.command()
+def documents(
+    context: typer.Context,
+    collection: Collection = "default",
+    status: Annotated[
+        list[DocumentStatus],
+        typer.Option("--status", "-s", help="Only those in this state; repeatable."),
+    ] = [],  # noqa: B006 - typer reads it once
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Documents at most.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List documents; as JSON, one on a line."""
+    session: Session = context.obj
+    with session.client() as client:
+        found = list(islice(client.documents(collection, status=status), limit))
+    if as_json:
+        for document in found:
+            typer.echo(document.model_dump_json())
+    else:
+        session.show(documents_table(found) if found else Text("No documents.", style="dim"))
+
+
+@app.command()
+def delete(
+    context: typer.Context,
+    document_ids: Annotated[list[str], typer.Argument(metavar="ID...", show_default=False)],
+    collection: Collection = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Remove documents with all their passages, by id."""
+    session: Session = context.obj
+    with session.client() as client:
+        for document_id in document_ids:
+            document = client.delete(document_id, collection=collection)
+            if as_json:
+                typer.echo(document.model_dump_json())
+            else:
+                session.show(f"Deleted {plain(document.name)} ({plain(document.id)}).")
+
+
+def _keep_adding(
+    session: Session, watching: adding.Watch, upload: Upload, *, as_json: bool
+) -> None:
+    """Add what changes, until interrupted; a server that is away is tried again."""
+    while True:
+        time.sleep(_LOOK_INTERVAL_S)
+        if files := watching.look():
+            try:
+                _report(session, upload(files), as_json=as_json)
+            except (ConnectionFailed, ServiceError) as error:
+                session.complain(error)
+            else:
+                watching.sent(files)
+
+
+def _report(session: Session, accepted: AcceptedDocuments, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(accepted)
+    elif accepted.documents or accepted.rejected:
+        session.show(summary_table(accepted))
+    else:
+        session.show(Text("There are no files to add.", style="dim"))
+
+
+def _all_well(accepted: AcceptedDocuments, *, wait: bool) -> bool:
+    settled = "ready" if wait else ("queued", "parsing", "embedding", "ready")
+    return not accepted.rejected and all(each.status in settled for each in accepted.documents)
+
+
+def _print_json(model: BaseModel) -> None:
+    typer.echo(model.model_dump_json(indent=2))
+
+
+def _exit_status(error: TwofoldError) -> int:
+    if isinstance(error, _NO_SERVER):
+        return UNREACHABLE
+    return WRONG if isinstance(error, _WRONG_COMMAND) else FAILED
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""How documents and the state of the server look in a terminal."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from twofold.render import plain
+from twofold.schema import AcceptedDocument, AcceptedDocuments, Document, Health, Readiness
+
+_ROWS = 20
+"""Documents that a summary shows one by one; more are counted, and only failures are named."""
+
+_STYLES = {
+    "created": "green",
+    "updated": "cyan",
+    "unchanged": "dim",
+    "ready": "green",
+    "failed": "red",
+}
+
+
+def summary_table(accepted: AcceptedDocuments) -> RenderableType:
+    """What came of an upload: counts, each failure with its reason, each document if few."""
+    outcomes = [_outcome(document) for document in accepted.documents]
+    outcomes += ["failed"] * len(accepted.rejected)
+    counts = Counter(outcomes)
+    line = Text(", ").join(
+        Text(f"{count} {outcome}", style=_style(outcome)) for outcome, count in counts.items()
+    )
+    table = _table("", "name", "passages", "")
+    for outcome, name, passages, remark in _rows(accepted, all_of_them=len(outcomes) <= _ROWS):
+        table.add_row(Text(outcome, style=_style(outcome)), plain(name), passages, plain(remark))
+    return Group(table, line) if table.row_count else line
+
+
+def documents_table(documents: Iterable[Document]) -> Table:
+    """One line a document."""
+    table = _table("status", "id", "name", "passages", "")
+    for document in documents:
+        status = document.status
+        if not document.final:
+            status_text = Text(f"{status} {document.progress:.0%}", style="yellow")
+        else:
+            status_text = Text(status, style=_style(status))
+        remark = document.error.message if document.error else ""
+        table.add_row(
+            status_text, plain(document.id), plain(document.name), f"{document.chunks}", remark
+        )
+    return table
+
+
+def status_table(health: Health, readiness: Readiness, url: str) -> Table:
+    """Whether the server can serve, with which models, and what it holds."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    state = Text("ready", style="green") if readiness.ready else Text("not ready", style="red")
+    table.add_row("server", Text.assemble(f"{url} {health.version} ", state))
+    table.add_row("embedder", readiness.embedder)
+    table.add_row("reranker", readiness.reranker or "none")
+    for part, condition in readiness.parts.items():
+        table.add_row(part, Text(condition, style="green" if condition == "ok" else "red"))
+    counts = ", ".join(f"{count} {status}" for status, count in readiness.documents.items())
+    table.add_row("documents", counts or "none")
+    return table
+
+
+def _rows(accepted: AcceptedDocuments, *, all_of_them: bool) -> Iterator[tuple[str, str, str, str]]:
+    for document in accepted.documents:
+        outcome = _outcome(document)
+        if all_of_them or outcome == "failed":
+            yield outcome, document.name, f"{document.chunks or ''}", _remark(document)
+    for file in accepted.rejected:
+        yield "failed", file.name, "", file.error.message
+
+
+def _outcome(document: AcceptedDocument) -> str:
+    """The verdict, if the document is ready; else what hinders it."""
+    return document.verdict if document.status == "ready" else document.status
+
+
+def _remark(document: AcceptedDocument) -> str:
+    if document.error:
+        return document.error.message
+    if document.duplicate_of:
+        return f"the same bytes as {document.duplicate_of}"
+    return ""
+
+
+def _style(outcome: str) -> str:
+    return _STYLES.get(outcome, "yellow")
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(
+            heading, justify="right" if heading == "passages" else "left", overflow="fold"
+        )
+    return table
