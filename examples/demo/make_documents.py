@@ -65,7 +65,7 @@ class Book(FPDF):
 
 
 def write_pdf(source: list[Part], target: Path) -> None:
-    """Set a book of A4 pages in one of the fonts that every reader has."""
+    """Set a book of A4 pages with bookmarks, in one of the fonts that every reader has."""
     book = Book()
     book.set_title(source[0].text)
     book.set_author(AUTHOR)
@@ -80,6 +80,8 @@ def write_pdf(source: list[Part], target: Path) -> None:
                     table.row(row)
             book.ln(3)
             continue
+        if part.kind != "text":
+            book.start_section(part.text, level=int(part.kind == "heading"))
         style, size = {"title": ("B", 20), "heading": ("B", 13), "text": ("", 12)}[part.kind]
         book.set_font("Helvetica", style=style, size=size)
         book.multi_cell(0, size * 0.6, part.text, new_x="LMARGIN", new_y="NEXT", align="L")
