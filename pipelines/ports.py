@@ -450,10 +450,10 @@ class Store(Protocol):
         """Write the row and make exactly its chunks visible, durably.
 
         Its chunks are those of `document.version` with an ordinal below `document.chunks`, so
-        that what an earlier try has left is not among them. Chunks of every other version of the document are gone afterwards. Idempotent. As with
-        `touch_document`, nothing changes when the stored row is of another upload: then it
-        returns False and the staged chunks of `document.version` are gone, unless they belong
-        to that other upload.
+        that what an earlier try has left is not among them; all other chunks of the document are
+        gone afterwards. Idempotent. As with `touch_document`, nothing changes when the stored row
+        is of another upload: then it returns False and the staged chunks of `document.version`
+        are gone, unless they belong to that other upload.
         """
         ...
 
