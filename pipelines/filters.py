@@ -80,7 +80,7 @@ def _fields(key: str, value: MetadataValue) -> Iterator[Field]:
                     field["text"] = each
                 if len(field) > 1:
                     yield field
-            case _ if not math.isnan(each):
+            case _:
                 yield Field(key=key, number=to_float(each))
 
 
@@ -114,8 +114,8 @@ def format_time(time: datetime) -> str:
 
 
 def to_float(number: float) -> float:
-    """The nearest finite float: indexes hold neither infinities nor longer integers."""
+    """The nearest finite float: an index compares numbers as floats."""
     try:
-        return min(max(float(number), -sys.float_info.max), sys.float_info.max)
+        return float(number)
     except OverflowError:
         return math.copysign(sys.float_info.max, number)

@@ -57,11 +57,11 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def storage_full(folder: Path) -> Iterator[None]:
-    """Turn the system's 'no space left' into StorageFull."""
+    """Turn 'no space left', the system's own or as the engine words it, into StorageFull."""
     try:
         yield
-    except OSError as error:
-        if error.errno in _FULL:
+    except Exception as error:
+        if getattr(error, "errno", None) in _FULL or os.strerror(errno.ENOSPC) in str(error):
             raise StorageFull(path=str(folder)) from error
         raise
 

@@ -85,13 +85,20 @@ class EdgeStore:
             DataFolderUnwritable: It cannot be made or written.
         """
         store = cls(folder, FolderLock.take(folder), reserve_bytes=reserve_bytes)
-        for path in sorted((folder / "collections").glob("*/")):
-            if Shard.exists(path):
-                shard = hnsw.load_indexed(path, above=index_above, deadline_s=index_deadline_s)
-                store._shards[path.name] = shard
-                store._resume(shard)
-                store._warn_if_large(shard)
+        try:
+            for path in sorted((folder / "collections").glob("*/")):
+                if Shard.exists(path):
+                    store._load(path, index_above, index_deadline_s)
+        except BaseException:
+            store._let_go()
+            raise
         return store
+
+    def _load(self, path: Path, index_above: int, index_deadline_s: float | None) -> None:
+        shard = hnsw.load_indexed(path, above=index_above, deadline_s=index_deadline_s)
+        self._shards[path.name] = shard
+        self._resume(shard)
+        self._warn_if_large(shard)
 
     # --- Collections ------------------------------------------------------------------------
 
@@ -222,15 +229,23 @@ class EdgeStore:
     async def stage_chunks(
         self, tenant: str, collection: str, chunks: Sequence[Chunk], vectors: Sequence[Vectors]
     ) -> None:
-        points = [
-            records.chunk_point(tenant, collection, chunk, each)
-            for chunk, each in zip(chunks, vectors, strict=True)
-        ]
-        for start in range(0, len(points), BATCH):
+        pairs = list(zip(chunks, vectors, strict=True))
+        for start in range(0, len(pairs), BATCH):
             # The lock is taken anew for each batch, so that searches come in between.
             with self._lock:
-                self._require_space(self._reserve_bytes)
-                self._shard(tenant, collection).upsert(points[start : start + BATCH])
+                self._stage(self._shard(tenant, collection), tenant, pairs[start : start + BATCH])
+
+    def _stage(self, shard: Shard, tenant: str, pairs: Sequence[tuple[Chunk, Vectors]]) -> None:
+        self._require_space(self._reserve_bytes)
+        documents = {chunk.document_id for chunk, _ in pairs}
+        known = {each for each in documents if self._row(shard, tenant, each)}
+        shard.upsert(
+            [
+                records.chunk_point(tenant, shard.collection.name, chunk, vectors)
+                for chunk, vectors in pairs
+                if chunk.document_id in known
+            ]
+        )
 
     async def publish(self, tenant: str, document: Document) -> bool:
         with self._lock:
@@ -287,10 +302,12 @@ class EdgeStore:
 
     async def close(self) -> None:
         with self._lock:
-            for shard in self._shards.values():
-                shard.close()
-            self._shards.clear()
-            self._folder_lock.release()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        while self._shards:
+            self._shards.popitem()[1].close()
+        self._folder_lock.release()
 
     def _require_space(self, size: int) -> None:
         require_space(self._folder, size)

@@ -12,7 +12,7 @@ class FolderLock:
     """Held from `take` to `release`, or to the end of the process, however it ends."""
 
     def __init__(self, handle: int) -> None:
-        self._handle = handle
+        self._handle: int | None = handle
 
     @classmethod
     def take(cls, folder: Path) -> Self:
@@ -41,5 +41,7 @@ class FolderLock:
         return lock
 
     def release(self) -> None:
-        """Let others have it."""
-        os.close(self._handle)
+        """Let others have it; nothing happens the second time."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None

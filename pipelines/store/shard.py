@@ -29,6 +29,7 @@ import qdrant_edge as engine
 from pipelines.ports import Collection
 from pipelines.store.durable import make_folder, storage_full, write_file
 from pipelines.store.records import DENSE, SPARSE, Payload
+from twofold.errors import StartupError
 
 _KEYWORD = engine.PayloadSchemaType.Keyword
 _INDEXES: "dict[str, engine.PayloadSchemaType | engine.PayloadSchemaParams]" = {
@@ -68,19 +69,29 @@ class Shard:
         shutil.rmtree(folder, ignore_errors=True)  # what an earlier, unfinished try has left
         with storage_full(folder):
             make_folder(folder / "shard")
-        shard = engine.EdgeShard.create(str(folder / "shard"), _config(collection.dimensions))
-        for key, schema in _INDEXES.items():
-            shard.update(engine.UpdateOperation.create_field_index(key, schema))
-        shard.flush()
+            shard = engine.EdgeShard.create(str(folder / "shard"), _config(collection.dimensions))
+            for key, schema in _INDEXES.items():
+                shard.update(engine.UpdateOperation.create_field_index(key, schema))
+            shard.flush()
         return cls(folder, collection, set(), shard)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Open a collection that `exists`."""
-        memory = json.loads((folder / "collection.json").read_bytes())
-        tenants = set(memory.pop("tenants"))
-        shard = engine.EdgeShard.load(str(folder / "shard"))
-        return cls(folder, Collection(**memory), tenants, shard)
+        """Open a collection that `exists`.
+
+        Raises:
+            StartupError: Its files cannot be read.
+        """
+        try:
+            memory = json.loads((folder / "collection.json").read_bytes())
+            tenants = set(memory.pop("tenants"))
+            shard = engine.EdgeShard.load(str(folder / "shard"))
+            return cls(folder, Collection(**memory), tenants, shard)
+        except Exception as error:  # the engine has no class of its own for its errors
+            raise StartupError(
+                reason=f"the collection in {folder} cannot be opened ({error}); restore it from a "
+                "backup, or move that folder away and upload its documents again"
+            ) from error
 
     @staticmethod
     def exists(folder: Path) -> bool:
@@ -96,19 +107,24 @@ class Shard:
 
     def upsert(self, points: Sequence[engine.Point]) -> None:
         """Insert or replace points by id."""
-        self._shard.update(engine.UpdateOperation.upsert_points(list(points)))
+        self._update(engine.UpdateOperation.upsert_points(list(points)))
 
     def set_payload(self, where: engine.Filter, payload: Payload) -> None:
         """Set keys of every point that the filter holds for."""
-        self._shard.update(engine.UpdateOperation.set_payload_by_filter(where, payload))
+        self._update(engine.UpdateOperation.set_payload_by_filter(where, payload))
 
     def delete(self, where: engine.Filter) -> None:
         """Delete every point that the filter holds for."""
-        self._shard.update(engine.UpdateOperation.delete_points_by_filter(where))
+        self._update(engine.UpdateOperation.delete_points_by_filter(where))
+
+    def _update(self, operation: engine.UpdateOperation) -> None:
+        with storage_full(self._folder):
+            self._shard.update(operation)
 
     def flush(self) -> None:
         """Make everything until now survive a power loss."""
-        self._shard.flush()
+        with storage_full(self._folder):
+            self._shard.flush()
 
     def get(self, point_id: UUID) -> Payload | None:
         """Payload of a point."""
