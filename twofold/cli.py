@@ -4,10 +4,11 @@ Results go to standard output; progress and errors go to standard error. Exit st
 well, 1 some of it failed, 2 the command was wrong, 3 no Twofold server answers.
 """
 
+import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -209,16 +210,16 @@ def documents(
     context: typer.Context,
     collection: Collection = "default",
     status: Annotated[
-        list[DocumentStatus],
-        typer.Option("--status", "-s", help="Only those in this state; repeatable."),
-    ] = [],  # noqa: B006 - typer reads it once
+        DocumentStatus | None, typer.Option("--status", "-s", help="Only those in this state.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Documents at most.")] = 100,
     as_json: AsJson = False,
 ) -> None:
     """List documents; as JSON, one on a line."""
     session: Session = context.obj
     with session.client() as client:
-        found = list(islice(client.documents(collection, status=status), limit))
+        every = client.documents(collection, status=[status] if status else ())
+        found = list(islice(every, limit))
     if as_json:
         for document in found:
             typer.echo(document.model_dump_json())
@@ -242,6 +243,38 @@ def delete(
                 typer.echo(document.model_dump_json())
             else:
                 session.show(f"Deleted {plain(document.name)} ({plain(document.id)}).")
+
+
+@app.command()
+def doctor(
+    context: typer.Context,
+    reranker: Annotated[
+        str | None, typer.Option(metavar="URL", help="A server that reranks.")
+    ] = None,
+    embedder: Annotated[
+        str | None, typer.Option(metavar="URL", help="A server that embeds.")
+    ] = None,
+    dialect: Annotated[
+        str | None, typer.Option(help="What they speak; default: it is found out.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Test whether a model server ranks rightly, and say what is likely wrong if not."""
+    from twofold.doctor import render, run_doctor  # the golden questions are for this alone
+
+    session: Session = context.obj
+    if reranker is None and embedder is None:
+        raise InvalidRequest(field="doctor", reason="name a server: --reranker URL, --embedder URL")
+    verdicts = run_doctor(
+        reranker=reranker, embedder=embedder, dialect=dialect, transport=session.transport
+    )
+    if as_json:
+        typer.echo(json.dumps([asdict(verdict) for verdict in verdicts], indent=2))
+    else:
+        session.show(render(verdicts))
+    if any(verdict.fault == "unreachable" for verdict in verdicts):
+        raise typer.Exit(UNREACHABLE)
+    raise typer.Exit(0 if all(verdict.ok for verdict in verdicts) else FAILED)
 
 
 def _keep_adding(
