@@ -25,8 +25,10 @@ The policy, in the order in which it decides:
 
 import heapq
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 from pipelines.rerank.speed import Speed
@@ -70,39 +72,39 @@ class Step(NamedTuple):
     expired: tuple[Slice, ...]
 
 
-@dataclass(slots=True)
 class _Waiting:
-    """A request and how far it has come."""
+    """A request and how far it has come: `taken` of its pairs, `spent` of its tokens."""
 
-    work: Work
-    total: int
-    spent: int = 0
-    taken: int = 0
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.taken = 0
+        # The tokens of the first 0, 1, 2 ... pairs.
+        self._sums = list(accumulate(work.costs, initial=0))
 
     @property
-    def rest(self) -> Slice:
-        return Slice(self.work.id, self.taken, len(self.work.costs))
+    def spent(self) -> int:
+        return self._sums[self.taken]
+
+    @property
+    def total(self) -> int:
+        return self._sums[-1]
 
     @property
     def next_cost(self) -> int:
         return self.work.costs[self.taken]
 
+    @property
+    def rest(self) -> Slice:
+        return Slice(self.work.id, self.taken, len(self.work.costs))
+
     def take(self, room: float, quantum: int) -> int:
         """Take pairs in order until the turn ends or the next does not fit; returns tokens."""
         before = self.spent
-        turn_ends = (before // quantum + 1) * quantum
-        while self.spent < min(turn_ends, self.total):
-            if self.spent - before + self.next_cost > room:
-                break
-            self.take_one()
+        fitting = bisect_right(self._sums, before + room) - 1
+        # A turn ends with the pair that fills it.
+        turn = bisect_left(self._sums, (before // quantum + 1) * quantum)
+        self.taken = max(self.taken, min(fitting, turn))
         return self.spent - before
-
-    def take_one(self) -> int:
-        """Take the next pair; returns its tokens."""
-        cost = self.next_cost
-        self.spent += cost
-        self.taken += 1
-        return cost
 
 
 class _Running(NamedTuple):
@@ -154,7 +156,7 @@ class Scheduler:
             raise ValueError(f"request {work.id} waits already, or has no pairs")
         if self._pairs + len(work.costs) > self._max_pairs:
             return f"{self._pairs} candidates wait already and the limit is {self._max_pairs}"
-        waiting = _Waiting(work, total=sum(work.costs))
+        waiting = _Waiting(work)
         wait = self.predicted_wait(now, min(waiting.total, self._quantum), due=self._due(waiting))
         left = work.deadline - now
         if wait > left and not self._idle:
@@ -266,7 +268,7 @@ class Scheduler:
                 break
         if not starts:
             starts[first.work.id] = first.taken
-            tokens = first.take_one()
+            tokens = first.take(first.next_cost, self._quantum)
         return Batch(tuple(self._hand_out(starts)), tokens)
 
     def _hand_out(self, starts: dict[str, int]) -> list[Slice]:
