@@ -142,7 +142,8 @@ class _Server:
                 return self._halving(texts[:half], call) + self._halving(texts[half:], call)
             if len(texts[0]) <= SHORTEST_CUT:
                 raise self._http.unavailable(
-                    f"it refuses a single text of {len(texts[0])} characters: {refusal}"
+                    f"it refuses a single text of {len(texts[0])} characters: {refusal}",
+                    status=413,
                 ) from None
             (answer, _) = self._halving([texts[0][: len(texts[0]) // 2]], call)[0]
             return [(answer, True)]
@@ -151,7 +152,7 @@ class _Server:
         try:
             return read(reply, count)
         except dialects.UnreadableReply as error:
-            raise self._http.unavailable(str(error)) from None
+            raise self._http.unavailable(str(error), status=200) from None
 
 
 class RerankServer(_Server):
@@ -334,7 +335,14 @@ class EmbeddingServer(_Server):
         listing = dialects.endpoint(self.url, "/v1/models")
         if self.dialect == "dmr":
             listing = dialects.endpoint(self.url, "/engines/v1/models")
-        reply = self._http.get(listing)
+        try:
+            reply = self._http.get(listing)
+        except ModelUnavailable as error:
+            if error.details.get("status") != 404:
+                raise
+            raise self._http.unavailable(
+                "it does not list its models; add ?model=NAME to the URL", status=404
+            ) from None
         rows = reply.get("data") if isinstance(reply, dict) else None
         names = [
             row["id"]
