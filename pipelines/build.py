@@ -1,9 +1,10 @@
 """The only place that chooses implementations. Nothing heavy is imported before it is chosen."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipelines.chunk import Chunker
 from pipelines.documents import Documents
@@ -12,7 +13,7 @@ from pipelines.ingest import Ingest
 from pipelines.models import select
 from pipelines.models.bm25 import Bm25SparseEmbedder
 from pipelines.parse.sandbox import SandboxedParser
-from pipelines.ports import Embedder, Reranker, Store
+from pipelines.ports import Embedder, Reranker, RerankModel, Store
 from pipelines.rerank.batch import Scheduler
 from pipelines.rerank.disabled import DisabledReranker
 from pipelines.rerank.inprocess import InProcessReranker
@@ -39,9 +40,28 @@ class Twofold:
     drain: Drain
 
 
+class Models(NamedTuple):
+    """The two models of a process; without the second there is no reranking."""
+
+    embedder: Embedder
+    reranker: RerankModel | None
+
+
+def chosen_models(settings: Settings) -> Models:
+    """Load the models that the settings name."""
+    embedder = select.choose_embedder(settings)
+    return Models(embedder, select.choose_reranker(settings, embedder))
+
+
 @asynccontextmanager
-async def embedded(settings: Settings) -> AsyncIterator[Twofold]:
+async def embedded(
+    settings: Settings, *, choose: Callable[[Settings], Models] = chosen_models
+) -> AsyncIterator[Twofold]:
     """All of Twofold in this process, with its data in one folder.
+
+    Args:
+        settings: Where the data lies and what the limits are.
+        choose: Loads the models, in a thread and after the data folder has been taken.
 
     Raises:
         StartupError: It cannot run like this; the sentence says what to change.
@@ -50,8 +70,8 @@ async def embedded(settings: Settings) -> AsyncIterator[Twofold]:
         store = EdgeStore.open(settings.data_dir / "store")
         stack.push_async_callback(store.close)
         # Loading weights blocks for seconds; the loop has signals to hear meanwhile.
-        embedder = await asyncio.to_thread(select.choose_embedder, settings)
-        reranker = await asyncio.to_thread(rerank_queue, settings, embedder)
+        embedder, model = await asyncio.to_thread(choose, settings)
+        reranker = rerank_queue(model, max_pairs=settings.rerank_queue_pairs)
         stack.push_async_callback(reranker.close)
         blobs = LocalBlobs(settings.data_dir / "files")
         sparse = Bm25SparseEmbedder()
@@ -79,12 +99,11 @@ async def embedded(settings: Settings) -> AsyncIterator[Twofold]:
         )
 
 
-def rerank_queue(settings: Settings, embedder: Embedder) -> Reranker:
-    """The second stage: a queue before the chosen model, or none."""
-    model = select.choose_reranker(settings, embedder)
+def rerank_queue(model: RerankModel | None, *, max_pairs: int) -> Reranker:
+    """The second stage: a queue before the model, or what says that there is none."""
     if model is None:
         return DisabledReranker()
-    return InProcessReranker(model, scheduler=Scheduler(max_pairs=settings.rerank_queue_pairs))
+    return InProcessReranker(model, scheduler=Scheduler(max_pairs=max_pairs))
 
 
 def chunk_tokens(settings: Settings, embedder: Embedder) -> int:

@@ -1,0 +1,1 @@
+"""The compute seam: texts in, floats out; knows batches, nothing of clients."""

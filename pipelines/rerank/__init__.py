@@ -1,0 +1,1 @@
+"""The request seam: a queue with deadlines before the reranker."""

@@ -1,0 +1,1 @@
+"""The processes; nobody imports them."""

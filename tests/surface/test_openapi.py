@@ -1,0 +1,72 @@
+"""The OpenAPI document: complete, with stable names, errors and examples."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.service import running
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def document(tmp_path: Path) -> AsyncIterator[dict[str, Any]]:
+    async with running(tmp_path) as (client, _):
+        yield (await client.get("/openapi.json")).json()
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def references(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "$ref":
+                yield inner
+            else:
+                yield from references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from references(inner)
+
+
+async def test_the_operations_are_these(document: dict[str, Any]) -> None:
+    assert {name: each["operationId"] for name, each in operations(document)} == {
+        "POST /documents": "add_documents",
+        "GET /documents": "list_documents",
+        "GET /documents/{document_id}": "get_document",
+        "DELETE /documents/{document_id}": "delete_document",
+        "POST /documents/{document_id}/retry": "retry_document",
+        "GET /documents/{document_id}/content": "get_document_content",
+        "GET /documents/{document_id}/chunks": "get_document_chunks",
+        "GET /documents/{document_id}/events": "watch_document",
+        "POST /search": "search",
+        "GET /search": "search_by_query",
+        "GET /healthz": "health",
+        "GET /readyz": "ready",
+    }
+
+
+async def test_every_operation_says_what_it_does_and_how_it_fails(
+    document: dict[str, Any],
+) -> None:
+    for name, operation in operations(document):
+        assert operation.get("summary"), name
+        assert operation.get("description"), name
+        failure = operation["responses"]["default"]["content"]["application/json"]["schema"]
+        assert failure == {"$ref": "#/components/schemas/ErrorBody"}, name
+
+
+async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for reference in references(document):
+        assert reference.removeprefix("#/components/schemas/") in schemas
+
+
+async def test_a_search_comes_with_examples(document: dict[str, Any]) -> None:
+    assert document["components"]["schemas"]["SearchRequest"]["examples"]
