@@ -1,0 +1,57 @@
+"""A parsed document to the chunks that are embedded, stored and cited."""
+
+from hashlib import sha256
+
+from pipelines.keys import derived_uuid
+from pipelines.pack import Span, pack
+from pipelines.ports import Chunk, Parsed, passage_of
+from pipelines.tokens import TokenCounter, load_tokenizer
+from twofold.schema import Document
+
+MIN_TOKENS = 16
+
+
+class Chunker:
+    """Cuts documents for one embedder.
+
+    Args:
+        tokenizer_json: The embedder's tokenizer; None estimates four characters to a token.
+        max_tokens: Budget of a passage, its title and headings included, special tokens not.
+    """
+
+    def __init__(self, tokenizer_json: str | None, max_tokens: int) -> None:
+        if max_tokens < MIN_TOKENS:
+            raise ValueError(f"a passage needs at least {MIN_TOKENS} tokens, not {max_tokens}")
+        self._tokenizer = load_tokenizer(tokenizer_json) if tokenizer_json is not None else None
+        self._max_tokens = max_tokens
+
+    def chunks(self, tenant: str, document: Document, parsed: Parsed) -> list[Chunk]:
+        """The passages of a document in reading order, disjoint; blank text is in none."""
+        return [
+            _chunk(tenant, document, parsed, ordinal, span)
+            for ordinal, span in enumerate(self._spans(parsed))
+        ]
+
+    def _spans(self, parsed: Parsed) -> list[Span]:
+        # The counter remembers words, so it lives no longer than the document.
+        return pack(parsed, TokenCounter(self._tokenizer), self._max_tokens)
+
+
+def _chunk(tenant: str, document: Document, parsed: Parsed, ordinal: int, span: Span) -> Chunk:
+    text = parsed.text[span.start : span.end]
+    title, headings, _ = span.header
+    return Chunk(
+        id=derived_uuid(tenant, document.collection, document.id, document.version, ordinal),
+        document_id=document.id,
+        version=document.version,
+        ordinal=ordinal,
+        text=text,
+        start=span.start,
+        end=span.end,
+        sha256=sha256(passage_of(text, title, headings).encode()).hexdigest(),
+        name=document.name,
+        title=title,
+        headings=headings,
+        page=span.page,
+        metadata=document.metadata,
+    )

@@ -1,0 +1,197 @@
+"""Blocks to passages: packed in reading order under a budget of tokens, by structure first.
+
+A heading stays with what follows it. A change of heading ends a passage, except that a very
+short section joins its parent or sibling when the two fit together. A block that is too long is
+cut by semantic-text-splitter at the best place: blank line, line, sentence, word; so rows of
+tables and lines of code stay whole where they fit.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from itertools import groupby, pairwise, takewhile
+from typing import NamedTuple, TypeAlias
+
+from semantic_text_splitter import TextSplitter
+
+from pipelines.ports import Parsed, passage_of
+from pipelines.tokens import MAX_CHARACTERS_PER_TOKEN
+
+Count: TypeAlias = Callable[[str], int]
+Path: TypeAlias = tuple[str, ...]
+
+HEADER_SHARE = 0.5
+"""Most that title and headings may take of a passage; the outermost headings give way first."""
+
+LEAD_SHARE = 0.25
+"""A beginning up to this share of the budget stays with a long block that follows it."""
+
+SHORT_SHARE = 0.125
+"""A section below this share of the budget may join its neighbour."""
+
+WINDOW = 50_000
+"""Code points of a long block that are cut at a time."""
+
+
+class Header(NamedTuple):
+    """Title and headings as a passage carries them, and their cost in tokens."""
+
+    title: str | None
+    headings: Path
+    cost: int
+
+
+class Span(NamedTuple):
+    """A passage by its place; `page` is where it starts."""
+
+    start: int
+    end: int
+    header: Header
+    page: int | None
+
+
+class _Stretch(NamedTuple):
+    """A part of the text with its cost in tokens, white space behind it included."""
+
+    start: int
+    end: int
+    path: Path
+    page: int | None
+    cost: int
+    is_heading: bool = False
+
+    def joined(self, following: "_Stretch", path: Path) -> "_Stretch":
+        return _Stretch(self.start, following.end, path, self.page, self.cost + following.cost)
+
+
+def pack(parsed: Parsed, count: Count, max_tokens: int) -> list[Span]:
+    """Divide the blocks of a document into passages.
+
+    Args:
+        parsed: The document.
+        count: Tokens of a text.
+        max_tokens: Budget of a passage with its title and headings.
+    """
+    return list(_Packer(parsed, count, max_tokens).spans())
+
+
+class _Packer:
+    def __init__(self, parsed: Parsed, count: Count, max_tokens: int) -> None:
+        self._text = parsed.text
+        self._blocks = parsed.blocks
+        self._title = parsed.title
+        self._count = count
+        self._max_tokens = max_tokens
+        self._header = cache(self._fit_header)
+
+    def spans(self) -> Iterator[Span]:
+        waiting: _Stretch | None = None  # a whole section, which may take in the next one
+        for section in self._sections():
+            parts = self._divide(section)
+            if waiting is not None:
+                if len(parts) == 1 and (both := self._merge(waiting, parts[0])) is not None:
+                    waiting = both
+                    continue
+                yield self._span(waiting)
+            waiting = parts[0] if len(parts) == 1 else None
+            if waiting is None:
+                yield from map(self._span, parts)
+        if waiting is not None:
+            yield self._span(waiting)
+
+    def _span(self, part: _Stretch) -> Span:
+        return Span(part.start, part.end, self._header(part.path), part.page)
+
+    def _sections(self) -> Iterator[list[_Stretch]]:
+        """Runs of blocks under one path; headings without content go before what follows them."""
+        carried: list[_Stretch] = []
+        for path, run in groupby(self._stretches(), key=lambda each: each.path):
+            section = [*(each._replace(path=path) for each in carried), *run]
+            stub = all(each.is_heading for each in section)
+            if stub and sum(each.cost for each in section) <= LEAD_SHARE * self._room(path):
+                carried = section
+                continue
+            carried = []
+            yield section
+        if carried:
+            yield carried
+
+    def _stretches(self) -> Iterator[_Stretch]:
+        ends = [following.start for _, following in pairwise(self._blocks)]
+        for block, end in zip(self._blocks, [*ends, len(self._text)], strict=False):
+            cost = self._count(self._text[block.start : end])
+            heading = block.kind == "heading"
+            yield _Stretch(block.start, block.end, block.headings, block.page, cost, heading)
+
+    def _divide(self, section: Sequence[_Stretch]) -> list[_Stretch]:
+        """Pack the blocks of one section into as few parts as fit, in order."""
+        path = section[0].path
+        room = self._room(path)
+        parts: list[_Stretch] = []
+        for each in section:
+            last = parts[-1] if parts else None
+            lead = last if last is not None and last.cost <= LEAD_SHARE * room else None
+            if last is not None and last.cost + each.cost <= room:
+                parts[-1] = last.joined(each, path)
+            elif each.cost + (lead.cost if lead else 0) <= room:
+                parts.append(each)
+            elif lead is not None:
+                first, *rest = self._cut(each, room - lead.cost)
+                parts[-1:] = [lead.joined(first, path), *rest]
+            else:
+                parts += self._cut(each, room)
+        return parts
+
+    def _cut(self, block: _Stretch, room: int) -> list[_Stretch]:
+        longest = room * MAX_CHARACTERS_PER_TOKEN
+        # What is too long in any case need not be counted: keeps the search for a cut linear.
+        splitter = TextSplitter.from_callback(
+            lambda part: self._count(part) if len(part) <= longest else len(part), room
+        )
+        return [
+            block._replace(start=start, end=start + len(piece), cost=self._count(piece))
+            for window in _windows(self._text, block.start, block.end)
+            for offset, piece in splitter.chunk_indices(self._text[window])
+            for start in [window.start + offset]
+        ]
+
+    def _merge(self, one: _Stretch, other: _Stretch) -> _Stretch | None:
+        """Join two whole sections if one is short, they are close, and the budget allows."""
+        pairs = takewhile(lambda pair: pair[0] == pair[1], zip(one.path, other.path, strict=False))
+        path = tuple(heading for heading, _ in pairs)
+        short = min(one.cost, other.cost) < SHORT_SHARE * self._max_tokens
+        close = len(path) >= max(len(one.path), len(other.path)) - 1
+        fits = one.cost + other.cost <= self._room(path)
+        return one.joined(other, path) if short and close and fits else None
+
+    def _room(self, path: Path) -> int:
+        return self._max_tokens - self._header(path).cost
+
+    def _fit_header(self, path: Path) -> Header:
+        """Give up outer headings, then the ends of the rest, until the header is short enough."""
+        limit = int(HEADER_SHARE * self._max_tokens)
+        title = self._title
+        while path or title:
+            cost = self._count(passage_of("", title, path))
+            if cost <= limit:
+                return Header(title, path, cost)
+            if len(path) > 1:
+                path = path[1:]
+                continue
+            path = tuple(_halved(heading) for heading in path if len(heading) > 1)
+            title = _halved(title) if title and len(title) > 1 else None
+        return Header(None, (), 0)
+
+
+def _windows(text: str, start: int, end: int) -> Iterator[slice]:
+    """Divide a range for the splitter, which looks at all that is left before every cut."""
+    while end - start > WINDOW:
+        last = start + WINDOW
+        cuts = (text.rfind(mark, last - WINDOW // 4, last) for mark in ("\n\n", "\n", " "))
+        cut = next((each for each in cuts if each >= 0), last)
+        yield slice(start, cut)
+        start = cut
+    yield slice(start, end)
+
+
+def _halved(text: str) -> str:
+    return text[: len(text) // 2].rstrip(" …") + "…"

@@ -1,0 +1,1 @@
+"""Files in, text with its structure out; every parse in a confined child process."""

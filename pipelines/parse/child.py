@@ -1,0 +1,72 @@
+"""The one-shot child of `sandbox.py`: a file on descriptor 0, one JSON document on descriptor 1.
+
+Run as a script by an isolated interpreter. It takes its order as one JSON argument, imports only
+the parser that the file needs, gives up everything else (`confine.py`) and only then lets that
+parser see the file. It imports no pydantic, numpy or httpx: its start is paid by every document.
+"""
+
+import importlib
+import json
+import os
+import sys
+
+
+def main() -> None:
+    """Parse what is on descriptor 0 and exit."""
+    order = json.loads(sys.argv[1])
+    sys.path[:] = order["path"]
+    from pipelines.parse import confine
+
+    confine.limit(**order["limits"])
+    reply = os.dup(1)
+    os.dup2(2, 1)  # a library that prints must not write into the answer
+    answer = _answer(order)
+    encoded = json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
+    view = memoryview(encoded)
+    while view:
+        view = view[os.write(reply, view) :]
+    os._exit(0)
+
+
+def _answer(order: dict[str, str | None]) -> dict[str, object]:
+    from pipelines.parse import confine, encoding
+    from pipelines.parse.detect import detect
+    from pipelines.parse.extract import Unreadable
+
+    try:
+        data = _read()
+        found = detect(data, suffix=order["suffix"] or "", media_type=order["media_type"])
+        parser = importlib.import_module(found.parser)
+        if not found.binary:
+            encoding.prepare(data)
+        confine.seal()
+        text, blocks, media_type, title, metadata = parser.parse(data)
+    except Unreadable as unreadable:
+        return {"failure": unreadable.failure, "message": unreadable.message}
+    except MemoryError:
+        return {"failure": "parser_memory", "message": ""}
+    except RecursionError:
+        return {
+            "failure": "corrupt",
+            "message": "The file nests too deep to be read; flatten it and upload it again.",
+        }
+    paths = {
+        path: index for index, path in enumerate(dict.fromkeys(each.headings for each in blocks))
+    }
+    return {
+        "text": text,
+        "paths": list(paths),
+        "blocks": [[b.start, b.end, b.kind, paths[b.headings], b.page] for b in blocks],
+        "media_type": media_type,
+        "title": title,
+        "metadata": metadata,
+    }
+
+
+def _read() -> bytes:
+    with os.fdopen(0, "rb", closefd=False) as file:
+        return file.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Bytes to text in any encoding; what cannot be told is refused, never guessed into nonsense."""
+
+import codecs
+import re
+
+from pipelines.parse.extract import Unreadable
+
+DETECTION_BYTES = 65_536
+
+# The longer marks first: that of UTF-32 begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_MULTIBYTE = re.compile(rb"[\xc2-\xf4][\x80-\xbf]{1,3}")
+
+
+def prepare(data: bytes) -> None:
+    """Import what `decode` will need for `data`, while the process may still open files."""
+    if _utf8(data) is None:
+        from charset_normalizer.constant import IANA_SUPPORTED
+
+        for encoding in ("utf-8-sig", "utf-16", "utf-32", *IANA_SUPPORTED):
+            codecs.lookup(encoding)
+
+
+def decode(data: bytes, declared: str | None = None) -> str:
+    """Decode by byte order mark, as UTF-8, as `declared`, or by statistics, in this order.
+
+    Raises:
+        Unreadable: It is binary, or its encoding cannot be told.
+    """
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return data.decode(encoding, errors="replace")
+    if (wide := _wide_encoding(data)) is not None:
+        return data.decode(wide, errors="replace")
+    if b"\0" in data:
+        raise Unreadable(
+            "unsupported_format",
+            "The file is binary and of no format that Twofold reads; "
+            "export it as PDF, DOCX, HTML or text and upload that.",
+        )
+    for attempt in (_utf8, lambda raw: _declared(raw, declared), _damaged_utf8, _detected):
+        if (text := attempt(data)) is not None:
+            return text
+    raise Unreadable(
+        "corrupt",
+        "The character encoding of the file cannot be told; save it as UTF-8 and upload it again.",
+    )
+
+
+def _wide_encoding(data: bytes) -> str | None:
+    """UTF-16 without a mark: every other byte of mostly Latin text is zero."""
+    head = data[:4096]
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    half = len(head) // 2
+    if len(data) % 2 or half < 2:
+        return None
+    if odd > 0.7 * half and even < 0.1 * half:
+        return "utf-16-le"
+    if even > 0.7 * half and odd < 0.1 * half:
+        return "utf-16-be"
+    return None
+
+
+def _utf8(data: bytes) -> str | None:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _declared(data: bytes, encoding: str | None) -> str | None:
+    if encoding is None:
+        return None
+    try:
+        return data.decode(encoding)
+    except (LookupError, UnicodeError):
+        return None
+
+
+def _damaged_utf8(data: bytes) -> str | None:
+    """UTF-8 with a few broken bytes, such as a log cut in mid-character."""
+    text = data.decode(errors="replace")
+    broken = text.count("\N{REPLACEMENT CHARACTER}")
+    return text if len(_MULTIBYTE.findall(data)) > 10 * broken else None
+
+
+def _detected(data: bytes) -> str | None:
+    from charset_normalizer import from_bytes  # slow to import, seldom needed
+
+    for match in from_bytes(data[:DETECTION_BYTES]):
+        if (text := _declared(data, match.encoding)) is not None:
+            return text
+    return None

@@ -1,0 +1,152 @@
+"""What every parser gives: text, blocks over it, and what the document says of itself.
+
+Nothing here or in the parsers imports more than it needs: it all runs in the one-shot child,
+whose start is part of every document's cost. Plain tuples travel to the parent as JSON.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, TypeAlias
+
+BlockKind: TypeAlias = Literal["text", "heading", "list", "table", "code"]
+
+MAX_HEADING = 200
+"""Longest heading in a path, in code points; the whole of it stays in the text."""
+
+MAX_METADATA = 1_000
+"""Longest value that a document says of itself, in code points."""
+
+MAX_TEXT = 20_000_000
+"""Longest text of one document, in code points."""
+
+SEPARATOR = "\n\n"
+
+_NEWLINES = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufeff]")
+_LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+class Unreadable(Exception):
+    """The file cannot be read; becomes a `twofold.errors.ParseError` in the parent.
+
+    Attributes:
+        failure: One of `twofold.errors.ParseFailure`.
+        message: One sentence that says what a person can do.
+    """
+
+    def __init__(self, failure: str, message: str) -> None:
+        super().__init__(message)
+        self.failure = failure
+        self.message = message
+
+
+class Span(NamedTuple):
+    """A block; the fields are those of `pipelines.ports.Block`."""
+
+    start: int
+    end: int
+    kind: BlockKind = "text"
+    headings: tuple[str, ...] = ()
+    page: int | None = None
+
+
+class Extract(NamedTuple):
+    """The outcome of a parser; the fields are those of `pipelines.ports.Parsed`."""
+
+    text: str
+    blocks: list[Span]
+    media_type: str
+    title: str | None = None
+    metadata: Mapping[str, str] = {}
+
+
+class TooMuchText(Unreadable):
+    """The document holds more text than one document may."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "too_large",
+            "The file holds more than 20 MB of text; split it and upload the parts.",
+        )
+
+
+def clean(text: str) -> str:
+    r"""Normalise to NFC with `\n` newlines, without control characters or lone surrogates."""
+    text = _NEWLINES.sub("\n", text)
+    text = _UNPRINTABLE.sub("", text)
+    text = _LONE_SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
+    return unicodedata.normalize("NFC", text)
+
+
+def one_line(text: str, limit: int = MAX_METADATA) -> str:
+    """Collapse white space and cut to `limit` code points: for titles, headings and cells."""
+    line = " ".join(clean(text).split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+class Outline:
+    """The path of headings at the current place of a document."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[int, str]] = []
+        self.path: tuple[str, ...] = ()
+
+    def enter(self, level: int, heading: str) -> None:
+        """Go under a heading: it closes those of its own level and deeper."""
+        self._open = [each for each in self._open if each[0] < level]
+        self._open.append((level, one_line(heading, MAX_HEADING)))
+        self.path = tuple(text for _, text in self._open if text)
+
+
+class Builder:
+    """Collects blocks in reading order, with a blank line between any two."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._length = 0
+        self._outline = Outline()
+        self._blocks: list[Span] = []
+
+    def heading(self, level: int, text: str, *, page: int | None = None) -> None:
+        """Add a heading of `level` (1 is the outermost) and go under it."""
+        if line := one_line(text):
+            self._outline.enter(level, line)
+            self.add(line, "heading", page=page)
+
+    def add(self, text: str, kind: BlockKind = "text", *, page: int | None = None) -> None:
+        """Add a block; one without a visible character is left out."""
+        text = clean(text).strip("\n") if kind == "code" else clean(text).strip()
+        if not text or text.isspace():
+            return
+        if self._parts:
+            self._parts.append(SEPARATOR)
+            self._length += len(SEPARATOR)
+        start = self._length
+        self._parts.append(text)
+        self._length += len(text)
+        if self._length > MAX_TEXT:
+            raise TooMuchText
+        self._blocks.append(Span(start, self._length, kind, self._outline.path, page))
+
+    def extract(
+        self,
+        media_type: str,
+        *,
+        title: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Extract:
+        """Everything collected, with a tidy title and metadata."""
+        return Extract(
+            "".join(self._parts),
+            self._blocks,
+            media_type,
+            one_line(title or "", MAX_HEADING) or None,
+            tidy_metadata(metadata or {}),
+        )
+
+
+def tidy_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Single lines of bounded length; empty values left out."""
+    lines = {key: one_line(value) for key, value in metadata.items()}
+    return {key: line for key, line in lines.items() if line}

@@ -1,0 +1,47 @@
+"""The formats that Twofold reads, one row each; a new format is a parser file and a row."""
+
+from typing import NamedTuple
+
+
+class Format(NamedTuple):
+    """How a format is told, and who reads it.
+
+    Attributes:
+        name: As people call it.
+        parser: A module with `parse(data: bytes) -> Extract`; imported in the child alone.
+        suffixes: Of file names, lower case.
+        media_types: Without parameters, lower case.
+        signature: What the content begins with, for a binary format.
+        zip_folder: A folder that a ZIP container of this format has.
+    """
+
+    name: str
+    parser: str
+    suffixes: tuple[str, ...]
+    media_types: tuple[str, ...]
+    signature: bytes | None = None
+    zip_folder: str | None = None
+
+    @property
+    def binary(self) -> bool:
+        """Whether the content alone decides."""
+        return self.signature is not None or self.zip_folder is not None
+
+
+TEXT = Format("text", "pipelines.parse.text", (".txt", ".text", ".log"), ("text/plain",))
+MARKDOWN = Format(
+    "Markdown",
+    "pipelines.parse.markdown",
+    (".md", ".markdown", ".mdown", ".mkd"),
+    ("text/markdown", "text/x-markdown"),
+)
+PDF = Format("PDF", "pipelines.parse.pdf", (".pdf",), ("application/pdf",), signature=b"%PDF-")
+
+FORMATS = (PDF, MARKDOWN, TEXT)
+"""Every format; plain text is what remains, so it stands last."""
+
+
+def named() -> str:
+    """The formats as a phrase: `CSV, PDF and text`."""
+    *names, last = [each.name for each in FORMATS]
+    return f"{', '.join(names)} and {last}"

@@ -1,0 +1,55 @@
+"""How long a text is in the tokens of a model, fast enough to ask at every possible cut.
+
+Tokenizers split at white space first, so a text costs the sum of its words, and a document has
+few words that differ: each is tokenised once. On English prose this is some fifty times faster
+than tokenising each candidate passage, and exact for the WordPiece models.
+"""
+
+import re
+from math import ceil
+
+from tokenizers import Tokenizer
+
+CHARACTERS_PER_TOKEN = 4
+"""Estimate for a model whose tokenizer is not known."""
+
+MAX_CHARACTERS_PER_TOKEN = 16
+"""Bounds the text that counts as one token: some tokenizers make one of any unknown word."""
+
+# Where the pre-tokenizers of WordPiece and byte-level BPE cut at the latest.
+_WORD = re.compile(r"\s*\w{1,100}|\s*[^\w\s]|\s+")
+
+
+class TokenCounter:
+    """Counts tokens, remembering words; for one document and one thread.
+
+    Args:
+        tokenizer: None estimates by `CHARACTERS_PER_TOKEN`.
+    """
+
+    def __init__(self, tokenizer: Tokenizer | None) -> None:
+        self._tokenizer = tokenizer
+        self._known: dict[str, int] = {}
+
+    def __call__(self, text: str) -> int:
+        """Tokens of a text without the special ones."""
+        if self._tokenizer is None:
+            return ceil(len(text) / CHARACTERS_PER_TOKEN)
+        words = _WORD.findall(text)
+        known = self._known
+        if new := {word for word in words if word not in known}:
+            self._learn(self._tokenizer, list(new))
+        tokens = sum(map(known.__getitem__, words))
+        return max(tokens, len(text) // MAX_CHARACTERS_PER_TOKEN)
+
+    def _learn(self, tokenizer: Tokenizer, words: list[str]) -> None:
+        encodings = tokenizer.encode_batch_fast(words, add_special_tokens=False)
+        self._known.update(zip(words, map(len, encodings), strict=True))
+
+
+def load_tokenizer(tokenizer_json: str) -> Tokenizer:
+    """Make a tokenizer that neither cuts nor pads, whatever its file says."""
+    tokenizer = Tokenizer.from_str(tokenizer_json)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
