@@ -1,0 +1,37 @@
+"""What an import costs: an application pays for httpx and pydantic, a server not for torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "numpy", "redis", "qdrant_client", "qdrant_edge", "celery", "fastapi"}
+MODELS = {"torch", "transformers", "sentence_transformers"}
+
+
+def loaded_by(module: str, watched: set[str]) -> list[str]:
+    """Which of the watched packages the import adds, in a fresh interpreter.
+
+    Adds to httpx, that is, which loads rich itself where click happens to be installed.
+    """
+    program = (
+        "import sys, httpx; before = set(sys.modules); "
+        f"import {module}; print(*sorted({watched!r} & set(sys.modules) - before))"
+    )
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_an_application_that_imports_twofold_gets_nothing_heavy():
+    assert loaded_by("twofold", HEAVY | MODELS | {"typer", "rich"}) == []
+
+
+def test_the_command_line_gets_nothing_heavy():
+    assert loaded_by("twofold.cli", HEAVY | MODELS) == []
+
+
+@pytest.mark.parametrize("module", ["pipelines.build", "services.api.app"])
+def test_a_server_loads_torch_with_a_model_and_not_at_import(module):
+    assert loaded_by(module, MODELS) == []
