@@ -1,0 +1,108 @@
+"""Which device and which number format a model runs in, by what the machine is good at."""
+
+import logging
+import time
+from functools import cache
+from statistics import median
+
+import torch
+
+from pipelines.models.packed_attention import SDPA, VARLEN, varlen_kernel
+from twofold.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+WORTHWHILE = 1.3
+"""How much faster bf16 products must be before a processor gives up the precision of fp32."""
+
+
+def pick_device(wanted: str | None) -> torch.device:
+    """The device asked for, else the best there is: cuda, mps, cpu.
+
+    Raises:
+        ConfigurationError: This machine has no such device.
+    """
+    if wanted is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=wanted).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigurationError(
+            setting=f"device '{wanted}'", reason="this machine has none; leave it out, or use 'cpu'"
+        ) from error
+
+
+def pick_dtype(wanted: str | None, device: torch.device) -> torch.dtype:
+    """The number format asked for, else bf16 where the device computes it fast, else fp32.
+
+    fp16 is refused on a processor: its range is too small for the activations of Qwen3.
+
+    Raises:
+        ConfigurationError: There is no such format, or none that is sound on this device.
+    """
+    if wanted is None:
+        return torch.bfloat16 if _fast_bf16(device) else torch.float32
+    if wanted not in DTYPES or (wanted == "float16" and device.type == "cpu"):
+        sound = [name for name in DTYPES if name != "float16" or device.type != "cpu"]
+        raise ConfigurationError(
+            setting=f"dtype '{wanted}'", reason=f"on {device.type} use one of {', '.join(sound)}"
+        )
+    return DTYPES[wanted]
+
+
+def pick_attention(device: torch.device, dtype: torch.dtype) -> str:
+    """Name of the registered attention that is fastest there."""
+    if device.type != "cuda":
+        return SDPA
+    reason = "it wants bf16 or fp16" if dtype == torch.float32 else _varlen_fault(device)
+    if reason is None:
+        return VARLEN
+    logger.warning("variable-length attention is not used: %s; slower attention serves", reason)
+    return SDPA
+
+
+def _varlen_fault(device: torch.device) -> str | None:
+    """Why the variable-length kernel does not run here; None when it does."""
+    if torch.cuda.get_device_capability(device) < (8, 0):
+        return "it wants a GPU of compute capability 8.0 or later"
+    try:
+        varlen_kernel()
+    except ImportError:
+        return f"torch {torch.__version__} has none"
+    return None
+
+
+def _fast_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and _processor_prefers_bf16()
+
+
+@cache
+def _processor_prefers_bf16() -> bool:
+    """Whether products in bf16 are faster on this processor, by measurement (about 0.1 s).
+
+    Flags do not tell: with AMX bf16 is several times as fast as fp32, while AVX512-BF16 without
+    AMX ran at 0.6 times its speed on a Sapphire Rapids.
+    """
+    known = torch.cpu.get_capabilities()
+    if not (known.get("avx512_bf16") or known.get("amx_bf16") or known.get("bf16")):
+        return False
+    speedup = _seconds_of_product(torch.float32) / _seconds_of_product(torch.bfloat16)
+    logger.info("bf16 products run at %.1f times the speed of fp32 here", speedup)
+    return speedup >= WORTHWHILE
+
+
+def _seconds_of_product(dtype: torch.dtype) -> float:
+    rows, weights = torch.ones(512, 1024, dtype=dtype), torch.ones(1024, 1024, dtype=dtype)
+
+    def once() -> float:
+        started = time.perf_counter()
+        torch.nn.functional.linear(rows, weights)
+        return time.perf_counter() - started
+
+    once()
+    return median(once() for _ in range(5))

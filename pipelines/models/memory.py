@@ -1,0 +1,89 @@
+"""How much memory a batch takes, and so how many tokens a batch may have on this device."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+from transformers import Qwen3Config
+
+from pipelines.models.packed_decoder import MLP_ROWS
+
+CPU_TOKENS = 4_096
+"""Beyond this a batch on a processor gains no speed and only takes memory."""
+CUDA_TOKENS = 65_536
+"""The same on a GPU: all its multiprocessors have been busy for long."""
+SHARE = 0.8
+"""Of the free memory; the rest is for the allocator's gaps and for other processes."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchMemory:
+    """Predicted peak of what one batch allocates beyond the weights.
+
+    With h the hidden size, q and k the widths of all query and of all key heads, i the inner size
+    and b bytes a number, a row of T tokens holds at its peak, which is the larger of
+
+        attention:     b T (2h + 2q + 2k) + b T (q + 2k)    states, queries, output, keys, values;
+                                                            rotated queries or gathered keys
+        feed-forward:  b T 3h + b min(T, MLP_ROWS) (3i)     states, sum; gate, up and their product
+
+    plus b T 2d for the rotation and 8 T for the ids. Weights and the kept beginning
+    (2 b k tokens per layer) come on top and do not depend on T.
+    """
+
+    hidden: int
+    queries: int
+    keys: int
+    inner: int
+    head: int
+    width: int
+
+    @classmethod
+    def of(cls, config: Qwen3Config, dtype: torch.dtype) -> "BatchMemory":
+        """The sizes of a model, whose numbers take the bytes of `dtype`."""
+        head = head_size(config)
+        return cls(
+            hidden=config.hidden_size,
+            queries=config.num_attention_heads * head,
+            keys=(config.num_key_value_heads or config.num_attention_heads) * head,
+            inner=config.intermediate_size,
+            head=head,
+            width=dtype.itemsize,
+        )
+
+    def peak_bytes(self, tokens: int) -> int:
+        """Predicted peak of a batch of so many tokens."""
+        attention = tokens * (2 * self.hidden + 3 * self.queries + 4 * self.keys)
+        inner = 3 * self.inner * min(tokens, MLP_ROWS)
+        feed_forward = tokens * 3 * self.hidden + inner
+        return self.width * (max(attention, feed_forward) + 2 * tokens * self.head) + 8 * tokens
+
+    def tokens_in(self, free_bytes: int) -> int:
+        """The most tokens whose predicted peak fits; at least 1."""
+        low, high = 1, 1 << 24
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (
+                (middle, high) if self.peak_bytes(middle) <= free_bytes else (low, middle - 1)
+            )
+        return low
+
+
+def token_budget(config: Qwen3Config, dtype: torch.dtype, device: torch.device) -> int:
+    """Most tokens of a batch: what is fast on such a device, if its free memory holds that."""
+    fast = CUDA_TOKENS if device.type == "cuda" else CPU_TOKENS
+    return min(fast, BatchMemory.of(config, dtype).tokens_in(int(SHARE * free_bytes(device))))
+
+
+def head_size(config: Qwen3Config) -> int:
+    """Numbers in one attention head."""
+    return config.head_dim or config.hidden_size // config.num_attention_heads
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free on the device now."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
