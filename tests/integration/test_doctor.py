@@ -77,6 +77,14 @@ def test_an_english_model_is_fit_and_the_other_languages_are_mentioned() -> None
     assert qwen.fault == "missing_template", "a Qwen3 reranker understands them all"
 
 
+def test_a_qwen3_reranker_that_is_unsure_of_easy_questions_lacks_its_template() -> None:
+    with servers.serve_reranker(servers.unsure) as url:
+        [other] = run_doctor(reranker=f"jina+{url}?model=bge")
+        [qwen] = run_doctor(reranker=f"jina+{url}?model=Qwen/Qwen3-Reranker-8B")
+    assert other.ok
+    assert qwen.fault == "missing_template"
+
+
 @pytest.mark.parametrize("dialect", servers.EMBED_ROUTES)
 def test_a_healthy_embedder_is_fit_and_its_dialect_is_found(dialect: str) -> None:
     with servers.serve_embedder(servers.healthy_vectors, dialect=dialect) as url:

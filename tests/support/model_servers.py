@@ -56,6 +56,10 @@ def without_template(query: str, passages: Sequence[str]) -> list[float]:
     return [0.45 + noise(query, passage) / 10 for passage in passages]
 
 
+def unsure(query: str, passages: Sequence[str]) -> list[float]:
+    return [0.2 + p / 20 for p in healthy(query, passages)]
+
+
 def double_sigmoid(query: str, passages: Sequence[str]) -> list[float]:
     return [1 / (1 + math.exp(-p)) for p in healthy(query, passages)]
 

@@ -1,8 +1,8 @@
 """Questions whose answer no fit model can miss: the reference of every self-test.
 
-Each question has one passage that answers it and two that do not, though they share more of its
-words; a model that has lost its prompt, its head or its pooling falls for them. Written for
-Twofold; every fact is common knowledge.
+Each question has one passage that answers it, one that shares words with it, and one on something
+else. Any model that works puts the answer first; one that has lost its prompt, its head or its
+pooling does so in a third of the cases. Written for Twofold; every fact is common knowledge.
 """
 
 from dataclasses import dataclass
@@ -31,92 +31,92 @@ class Golden:
 GOLDEN: tuple[Golden, ...] = (
     Golden(
         "en",
-        "Why is the sky blue during the day?",
-        "Air molecules scatter the short wavelengths of sunlight far more than the long ones, so "
-        "blue light reaches the eye from every direction.",
+        "Why is the sky blue?",
+        "The sky looks blue because air scatters the short waves of sunlight, which are blue, far "
+        "more than the long ones.",
         (
-            "The blue ceiling of the hall imitates the sky and was painted in one day.",
-            "The museum is open every day except Monday.",
+            "She painted the door of the shed a dark blue and the window frames white.",
+            "The museum is closed on Mondays.",
         ),
     ),
     Golden(
         "en",
-        "Which city is the capital of Australia?",
-        "Canberra has been the seat of the Australian government since 1913.",
+        "What is the capital of Australia?",
+        "Canberra is Australia's capital city and the seat of its government.",
         (
-            "Capital letters begin the name of every city, so that 'sydney' is a mistake and "
-            "'Sydney' is not. Other words in a title may begin with one as well, which is a "
-            "matter of taste: publishers in London and in New York have followed different "
-            "customs for more than a century, and neither shows any sign of giving way.",
-            "Kangaroos graze at dusk.",
+            "A company needs capital before it can hire people, buy machines and rent a place to "
+            "work. Founders bring it in themselves, borrow it from a bank, or sell a part of the "
+            "company to investors, who in turn want to have a say in how it is spent and expect "
+            "to be paid back with a profit after some years.",
+            "Bring the soup to the boil.",
         ),
     ),
     Golden(
         "en",
         "How long does it take to hard-boil an egg?",
-        "For a firm yolk, leave it in simmering water for ten to twelve minutes.",
+        "Hard-boiled eggs need about ten to twelve minutes in boiling water.",
         (
-            "It is hard to say how long the hen sat before she laid the first egg.",
-            "The kettle was made of steel.",
+            "It takes the train three hours to cross the long bridge and reach the border.",
+            "The poem was translated into Finnish.",
         ),
     ),
     Golden(
         "en",
-        "I forgot my password. How do I get back into my account?",
-        "Choose 'Reset access' on the sign-in page; a link for setting new credentials arrives "
-        "by e-mail.",
+        "How do I reset a forgotten password?",
+        "If you cannot remember your password, click 'Forgot password' on the sign-in page and "
+        "follow the link in the e-mail to set a new one.",
         (
-            "I forgot my umbrella and had to get back into the house.",
-            "The accountant presented the figures of the third quarter.",
+            "The referee forgot to start the clock, so the match had to begin again.",
+            "Tulips are planted in autumn.",
         ),
     ),
     Golden(
         "code",
-        "Python: read a text file line by line without loading all of it into memory",
-        "with open(path) as handle:\n    for line in handle:\n        process(line)",
+        "Python: read a text file line by line",
+        "with open('notes.txt') as file:\n    for line in file:\n        print(line)",
         (
             "def area(width: float, height: float) -> float:\n    return width * height",
-            "CREATE TABLE memory (id INTEGER PRIMARY KEY, text VARCHAR(80));",
+            "SELECT name, price FROM products ORDER BY price DESC;",
         ),
     ),
     Golden(
         "de",
         "Wie lange ist ein deutscher Reisepass gültig?",
-        "Bei Erwachsenen ab 24 Jahren läuft das Ausweisdokument nach zehn Jahren ab.",
+        "Der deutsche Reisepass gilt für Erwachsene zehn Jahre lang.",
         (
-            "Die deutsche Reisegruppe wanderte lange über den Pass, ehe es zu regnen begann.",
+            "Die lange Wanderung über den Pass dauerte wegen des Schnees bis zum Abend.",
             "Der Bäcker öffnet um sechs Uhr.",
         ),
     ),
     Golden(
         "zh",
-        "水在多少度会沸腾?",
-        "在标准大气压下,把它加热到 100 摄氏度,液体就会剧烈地变成蒸汽。",
-        ("湖水很清,孩子们在岸边玩了多少个下午。", "这家书店星期一不营业。"),
+        "水的沸点是多少度?",
+        "在标准大气压下,水在 100 摄氏度时沸腾。",
+        ("湖边的温度今天下降了很多,孩子们没有下水。", "这家书店星期一不营业。"),
     ),
     Golden(
         "ar",
         "ما هي عاصمة مصر؟",
-        "القاهرة هي مقر الحكومة المصرية وأكبر مدن البلاد.",
+        "القاهرة هي عاصمة جمهورية مصر العربية وأكبر مدنها.",
         (
-            "ما هي الكتب التي قرأتها في مصر هذا الصيف؟",
-            "يفتح المتجر أبوابه في الساعة التاسعة صباحا.",
+            "اشتريت ثلاثة كتب عن تاريخ مصر القديمة هذا الصيف.",
+            "يفتح المتجر أبوابه في الساعة التاسعة.",
         ),
     ),
     Golden(
         "es",
         "¿Quién escribió Don Quijote de la Mancha?",
-        "La novela del hidalgo y su escudero Sancho es obra de Miguel de Cervantes.",
+        "Miguel de Cervantes es el autor de Don Quijote, publicado en 1605.",
         (
-            "¿Quién quitó la mancha de vino del mantel de don Pedro?",
+            "La mancha de vino no salió del mantel blanco de la abuela.",
             "El tren sale a las ocho de la mañana.",
         ),
     ),
     Golden(
         "hi",
         "भारत का राष्ट्रीय पक्षी कौन सा है?",
-        "मोर को 1963 में देश का राष्ट्रीय पक्षी घोषित किया गया था।",
-        ("भारत का सबसे लंबा पुल कौन सी नदी पर है?", "यह दुकान सुबह नौ बजे खुलती है।"),
+        "मोर भारत का राष्ट्रीय पक्षी है।",
+        ("भारत में रेलगाड़ियाँ हर दिन करोड़ों यात्रियों को ले जाती हैं।", "यह दुकान सुबह नौ बजे खुलती है।"),
     ),
 )
 

@@ -18,6 +18,10 @@ SIGMOID_OF_1 = 1 / (1 + math.exp(-1))
 NOTICEABLE = 0.1
 """Share of the range of all scores by which a score may move with its batch mates (bf16 moves it
 by about a hundredth; a wrong padding side by a half)."""
+SMALL = 0.03
+"""Share of that range within which two scores are taken for the same one."""
+CLEAR = 0.2
+"""Margin in probability below which a Qwen3 reranker has not understood the question."""
 KEPT_MARGIN = 0.1
 """Share of its margin that a right passage keeps, at least, under a long neutral ending."""
 
@@ -54,8 +58,8 @@ def diagnose_reranker(
     Args:
         score: The reranker.
         subject: What the verdict calls it.
-        model: Its name; a Qwen3 reranker is expected to understand every language, of another
-            it is enough that it understands English.
+        model: Its name; a Qwen3 reranker is expected to understand every language and to be sure
+            of itself, of another it is enough that it understands English.
         languages: What to judge it in.
         instructed: The same with an instruction as the last argument; without it nothing is
             said about instructions.
@@ -68,7 +72,7 @@ def diagnose_reranker(
     def verdict(fault: Fault | None, sentence: str, *notes: str) -> Verdict:
         return Verdict(subject, fault, sentence, evidence, notes)
 
-    fault = trial.fault(multilingual="qwen3" in model.lower())
+    fault = trial.fault(qwen3="qwen3" in model.lower())
     if fault is not None:
         return verdict(*fault)
     notes = trial.notes()
@@ -110,7 +114,7 @@ class _Trial:
     def range(self) -> float:
         return max(self.scores) - min(self.scores)
 
-    def fault(self, *, multilingual: bool) -> tuple[Fault, str] | None:
+    def fault(self, *, qwen3: bool) -> tuple[Fault, str] | None:
         """The first fault that explains the scores, the most telling pattern first."""
         if not self.whole:
             return "unreadable", "A score is missing, or is not a finite number."
@@ -120,38 +124,44 @@ class _Trial:
                 f"Every passage scores {self.scores[0]:.4g}: the head is not the model's. Load "
                 "the checkpoint with its language-model head, or with the converted one row.",
             )
-        return self._batch_fault() or self._order_fault(multilingual) or self._scale_fault()
+        return (
+            self._batch_fault()
+            or self._order_fault(qwen3)
+            or self._scale_fault()
+            or (self._cluster_fault() if qwen3 else None)
+        )
 
     def _batch_fault(self) -> tuple[Fault, str] | None:
         """Score passages alone: where the order is worst and where lengths differ most."""
         worst = min(self.rows, key=lambda row: row.evidence.margin)
         uneven = max(self.rows, key=lambda row: len(max(row.question.passages(0), key=len)))
-        tolerance = NOTICEABLE * self.range
-        for row in {id(row): row for row in (worst, uneven)}.values():
+        moved = 0.0
+        swapped = True
+        for row in (worst, uneven):
             query, passages = row.question.query, row.question.passages(row.place)
             alone = [self._score(query, [passage])[0] for passage in passages]
-            moved = max(abs(a - b) for a, b in zip(alone, row.scores, strict=True))
-            if moved <= tolerance:
-                continue
-            if is_permutation(alone, row.scores, tolerance):
-                return (
-                    "wrong_index",
-                    "Scores come back under the wrong index: the same passages scored alone have "
-                    "the same scores in another order. The server, or a proxy before it, mixes "
-                    "up the order of the results.",
-                )
+            moved = max(moved, *(abs(a - b) for a, b in zip(alone, row.scores, strict=True)))
+            swapped &= is_permutation(alone, row.scores, SMALL * self.range)
+        if moved <= NOTICEABLE * self.range:
+            return None
+        if swapped:
             return (
-                "batch_dependent",
-                f"A passage's score changes by {moved:.2g} with what else is in the batch: wrong "
-                "padding. Pad on the left and read the last position, or pass the attention "
-                "mask and position ids.",
+                "wrong_index",
+                "Scores come back under the wrong index: the same passages scored alone have the "
+                "same scores in another order. The server, or a proxy before it, mixes up the "
+                "order of the results.",
             )
-        return None
+        return (
+            "batch_dependent",
+            f"A passage's score changes by {moved:.2g} with what else is in the batch: wrong "
+            "padding. Pad on the left and read the last position, or pass the attention mask and "
+            "position ids.",
+        )
 
-    def _order_fault(self, multilingual: bool) -> tuple[Fault, str] | None:
+    def _order_fault(self, qwen3: bool) -> tuple[Fault, str] | None:
         rows = [row.evidence for row in self.rows]
         pattern = understanding(rows, [won for row in self.rows for won in row.beaten])
-        if pattern == "right" or (pattern == "english" and not multilingual):
+        if pattern == "right" or (pattern == "english" and not qwen3):
             return None
         if pattern == "inverted":
             return (
@@ -180,16 +190,30 @@ class _Trial:
             )
         return None
 
+    def _cluster_fault(self) -> tuple[Fault, str] | None:
+        """A Qwen3 reranker under its template says nearly 1 and nearly 0 to questions this easy."""
+        if self._typical_margin >= CLEAR:
+            return None
+        return (
+            "missing_template",
+            f"The order is right and the scores hardly differ (typically by "
+            f"{self._typical_margin:.2g}): a Qwen3 reranker does that without its prompt template. "
+            "Start the server with it, or let Twofold send it with ?template=qwen3.",
+        )
+
+    @property
+    def _typical_margin(self) -> float:
+        return statistics.median(row.evidence.margin for row in self.rows)
+
     def loses_long_passages(self, words: int) -> bool:
         """Whether a long neutral ending makes right and wrong passages alike."""
         ending = " " + " ".join([FILLER] * (words // len(FILLER.split())))
-        typical = statistics.median(row.evidence.margin for row in self.rows)
         for row in self.rows[:2]:
             question = row.question
             right, wrong = self._score(
                 question.query, [question.right + ending, question.wrong[1] + ending]
             )
-            if right - wrong < KEPT_MARGIN * typical:
+            if right - wrong < KEPT_MARGIN * self._typical_margin:
                 return True
         return False
 
