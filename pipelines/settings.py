@@ -5,6 +5,7 @@ takes plain arguments.
 """
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,6 +21,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("data"), description="Folder of the store and the files.")
     embedder: str = Field("auto", description="`auto`, or a model as the README lists them.")
     reranker: str = Field("auto", description="`auto`, `none`, or a model as the README lists.")
+    self_test: Literal["require", "warn", "off"] = Field(
+        "require",
+        description="What happens when a model cannot answer the golden questions at start: "
+        "refuse to serve it, say so in the log, or do not ask.",
+    )
     query_instruction: str | None = Field(
         None, description="Instruction for query embeddings; null: the model's own default."
     )
