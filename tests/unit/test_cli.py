@@ -1,0 +1,333 @@
+"""The command line over a fake server: what it prints where, and its exit status."""
+
+import json
+from pathlib import Path
+from urllib.parse import unquote
+
+import httpx
+import pytest
+
+from twofold import __version__
+from twofold.cli import main
+
+NOW = "2026-01-01T00:00:00Z"
+
+
+class Server:
+    """Twofold in a dictionary: documents whose name begins with `bad` fail."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, dict[str, object]] = {}
+        self.forms: list[str] = []
+        self.searches: list[dict[str, object]] = []
+        self.ready = True
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        path = unquote(request.url.raw_path.decode().partition("?")[0])
+        match request.method, path.split("/", 2)[1:]:
+            case "POST", ["documents"]:
+                return self._add(request)
+            case "GET", ["documents"]:
+                wanted = request.url.params.get_list("status")
+                rows = [
+                    row for row in self.documents.values() if row["status"] in wanted or not wanted
+                ]
+                return httpx.Response(200, json={"documents": rows, "cursor": None})
+            case "GET", ["documents", document_id]:
+                return self._row(document_id)
+            case "DELETE", ["documents", document_id]:
+                answer = self._row(document_id)
+                self.documents.pop(document_id, None)
+                return answer
+            case "POST", ["search"]:
+                self.searches.append(json.loads(request.content))
+                return httpx.Response(200, json=FOUND)
+            case "GET", ["healthz"]:
+                return httpx.Response(200, json={"status": "ok", "version": "0.1.0"})
+            case "GET", ["readyz"]:
+                state = {"ready": self.ready, "parts": {"store": "ok" if self.ready else "full"}}
+                models = {"embedder": "minilm", "reranker": "late-interaction"}
+                documents = {"documents": {"ready": 3}}
+                status = 200 if self.ready else 503
+                return httpx.Response(status, json={**state, **models, **documents})
+        raise AssertionError(f"no such call: {request.method} {path}")
+
+    def _add(self, request: httpx.Request) -> httpx.Response:
+        body = request.content.decode(errors="replace")
+        self.forms.append(body)
+        names = [part.split('"')[0] for part in body.split('filename="')[1:]]
+        for name in names:
+            failed = Path(name).name.startswith("bad")
+            error = {"code": "corrupt", "message": "It is damaged."} if failed else None
+            self.documents[f"id-{name}"] = {
+                "id": f"id-{name}",
+                "collection": "default",
+                "name": name,
+                "media_type": "text/plain",
+                "size": 1,
+                "sha256": "0" * 64,
+                "version": 1,
+                "status": "failed" if failed else "ready",
+                "error": error,
+                "chunks": 0 if failed else 2,
+                "created_at": NOW,
+                "updated_at": NOW,
+            }
+        queued = [
+            {
+                **self.documents[f"id-{name}"],
+                "status": "queued",
+                "error": None,
+                "verdict": "created",
+            }
+            for name in names
+        ]
+        return httpx.Response(202, json={"documents": queued})
+
+    def _row(self, document_id: str) -> httpx.Response:
+        if document_id in self.documents:
+            return httpx.Response(200, json=self.documents[document_id])
+        error = {"code": "document_not_found", "message": f"No document '{document_id}'."}
+        return httpx.Response(404, json={"error": error})
+
+
+FOUND = {
+    "results": [
+        {
+            "rank": 1,
+            "score": 0.91,
+            "document_id": "d1",
+            "chunk_id": "c1",
+            "name": "guides/yew.md",
+            "text": "A stave of yew dries for a year\x1b[2J before it is [red]tillered[/red].",
+            "start": 0,
+            "end": 10,
+            "page": 7,
+            "headings": ["Wood", "Seasoning"],
+            "recall_rank": 4,
+            "scores": {"dense": 0.81, "sparse": 12.3, "recall": 0.7, "rerank": None},
+        }
+    ],
+    "rerank": {
+        "status": "partial",
+        "scored": 20,
+        "depth": 50,
+        "model": "late-interaction",
+        "ms": 143.2,
+        "reason": "the deadline came first",
+    },
+    "timings_ms": {"embed": 4, "recall": 8, "queue": 0, "rerank": 143, "fuse": 0.2, "total": 156},
+    "candidates": 100,
+}
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def run(server, capsys, monkeypatch):
+    """Run a command line: its exit status, standard output and standard error."""
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*arguments: str, handler=server) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as done:
+            main(arguments, transport=httpx.MockTransport(handler))
+        output = capsys.readouterr()
+        return int(done.value.code or 0), output.out, output.err
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "guides").mkdir()
+    for name in ("yew.md", "ash.md"):
+        (tmp_path / "guides" / name).write_text(name)
+    return tmp_path / "guides"
+
+
+def test_version(run):
+    assert run("--version") == (0, f"twofold {__version__}\n", "")
+
+
+def test_adding_a_folder_reports_every_document(run, folder):
+    status, out, err = run("add", str(folder))
+    assert (status, err) == (0, "")
+    assert "guides/ash.md" in out
+    assert "guides/yew.md" in out
+    assert out.strip().endswith("2 created")
+
+
+def test_a_document_that_fails_is_reported_with_its_reason_and_in_the_exit_status(run, folder):
+    (folder / "bad.pdf").write_text("x")
+    status, out, _ = run("add", str(folder))
+    assert status == 1
+    assert "It is damaged." in out
+    assert "2 created, 1 failed" in out.replace("1 failed, 2 created", "2 created, 1 failed")
+
+
+def test_of_many_documents_only_the_failures_are_listed(run, folder):
+    for number in range(30):
+        (folder / f"{number}.md").write_text("x")
+    (folder / "bad.pdf").write_text("x")
+    _, out, _ = run("add", str(folder))
+    assert "bad.pdf" in out
+    assert "yew.md" not in out
+    assert "32 created" in out
+
+
+def test_without_waiting_an_upload_is_done_when_it_is_accepted(run, folder):
+    status, out, _ = run("add", "--no-wait", str(folder))
+    assert (status, "2 queued" in out) == (0, True)
+
+
+def test_metadata_is_read_as_json_where_it_is_json(run, server, folder):
+    run(
+        "add",
+        str(folder),
+        "-m",
+        "year=2020",
+        "-m",
+        "author=Åke",
+        "-m",
+        'tags=["a","b"]',
+        "-m",
+        "a=b=c",
+    )
+    [metadata] = [line for line in server.forms[0].split("\r\n") if line.startswith('{"')]
+    assert json.loads(metadata) == {"year": 2020, "author": "Åke", "tags": ["a", "b"], "a": "b=c"}
+
+
+def test_an_empty_folder_is_said_to_be_empty(run, tmp_path):
+    status, out, _ = run("add", str(tmp_path))
+    assert (status, out) == (0, "There are no files to add.\n")
+
+
+def test_a_search_shows_source_scores_and_what_the_second_stage_did(run):
+    status, out, err = run("search", "how long does yew dry?")
+    assert (status, err) == (0, "")
+    for shown in (
+        "0.910",
+        "0.810",
+        "12.3",
+        "4↑",
+        "guides/yew.md p. 7",
+        "Wood › Seasoning",
+        "A stave of yew dries for a year",
+        "rerank partial",
+        "20 of 50",
+        "late-interaction",
+        "the deadline came first",
+        "total 156.0 ms",
+    ):
+        assert shown in out
+
+
+def test_a_passage_cannot_command_the_terminal(run):
+    _, out, _ = run("search", "yew")
+    assert "\x1b" not in out
+    assert "[red]tillered[/red]" in out
+
+
+@pytest.mark.parametrize("columns", ["20", "60", "89", "90", "200"])
+def test_a_search_fits_any_terminal(run, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    _, out, _ = run("search", "yew")
+    assert max(map(len, out.splitlines())) <= int(columns)
+
+
+def test_colour_is_for_terminals_that_want_it(run, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[" in run("search", "yew")[1]
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[36m" not in run("search", "yew")[1]
+
+
+def test_the_options_of_a_search_reach_the_server(run, server):
+    filter_ = {"and": [{"key": "year", "gte": 2020}]}
+    run(
+        *("search", "yew", "-n", "3", "-c", "bows", "--depth", "7", "--deadline-ms", "500"),
+        *("--filter", json.dumps(filter_)),
+    )
+    run("search", "yew", "--no-rerank")
+    first, second = server.searches
+    assert first["limit"] == 3
+    assert first["collection"] == "bows"
+    assert first["deadline_ms"] == 500
+    assert first["filter"] == filter_
+    assert first["rerank"] == {"enabled": True, "depth": 7}
+    assert second["rerank"]["enabled"] is False
+
+
+def test_json_is_the_answer_of_the_server_and_nothing_else(run, folder):
+    assert json.loads(run("search", "yew", "--json")[1])["results"][0]["rank"] == 1
+    assert len(json.loads(run("add", str(folder), "--json")[1])["documents"]) == 2
+    assert json.loads(run("status", "--json")[1])["ready"] is True
+    lines = run("documents", "--json")[1].splitlines()
+    assert [json.loads(line)["name"] for line in lines] == ["guides/ash.md", "guides/yew.md"]
+
+
+def test_the_status_is_in_the_exit_status(run, server):
+    status, out, _ = run("status")
+    assert status == 0
+    assert "late-interaction" in out
+    assert "3 ready" in out
+    server.ready = False
+    status, out, _ = run("status")
+    assert status == 1
+    assert "not ready" in out
+    assert "full" in out
+
+
+def test_documents_are_listed_by_state_and_deleted_by_id(run, folder):
+    (folder / "bad.pdf").write_text("x")
+    run("add", str(folder))
+    _, out, _ = run("documents", "--status", "failed")
+    assert "guides/bad.pdf" in out
+    assert "yew.md" not in out
+    assert run("delete", "id-guides/bad.pdf")[:2] == (
+        0,
+        "Deleted guides/bad.pdf (id-guides/bad.pdf).\n",
+    )
+    status, _, err = run("delete", "id-guides/bad.pdf")
+    assert (status, err) == (1, "twofold: No document 'id-guides/bad.pdf'.\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("search", "yew", "--limit", "-1"),
+        ("search", "yew", "--limit", "many"),
+        ("search", "yew", "--filter", "{"),
+        ("search", "yew", "--filter", '{"key": "year"}'),
+        ("search", ""),
+        ("add", "/no/such/folder"),
+        ("add", "/dev/null", "-m", "year"),
+        ("add", "/dev/null", "-m", "a b=1"),
+        ("documents", "--status", "lost"),
+        ("--url", "http://host:port", "status"),
+        ("doctor",),
+        ("serch", "yew"),
+        ("add",),
+    ],
+)
+def test_a_command_that_is_wrong_is_said_so_on_standard_error(run, arguments):
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "")
+    assert err
+    assert "Traceback" not in err
+
+
+def test_a_server_that_does_not_answer_has_an_exit_status_of_its_own(run):
+    def away(_: httpx.Request) -> httpx.Response:
+        raise httpx.UnsupportedProtocol("no such cable")
+
+    def somebody_else(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, text="<h1>Welcome to nginx</h1>")
+
+    for handler in (away, somebody_else):
+        status, out, err = run("status", handler=handler)
+        assert (status, out) == (3, "")
+        assert len(err.splitlines()) == 1
