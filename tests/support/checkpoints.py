@@ -5,6 +5,7 @@ sentence-transformers load the same folder as Twofold does. Their opinions are r
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ TINY: dict[str, Any] = {
 }
 
 
-def make_tokenizer(*, ends: bool) -> Tokenizer:
+def make_tokenizer(*, ends: bool, corpus: Sequence[str] = CORPUS) -> Tokenizer:
     """A byte-level BPE in the manner of Qwen's; `ends`: it closes a text with its end token."""
     tokenizer = Tokenizer(BPE())
     tokenizer.normalizer = normalizers.NFC()
@@ -75,7 +76,7 @@ def make_tokenizer(*, ends: bool) -> Tokenizer:
     trainer = BpeTrainer(
         vocab_size=700, show_progress=False, initial_alphabet=alphabet, special_tokens=CONTROL
     )
-    tokenizer.train_from_iterator(CORPUS * 4, trainer)
+    tokenizer.train_from_iterator([*corpus] * 4, trainer)
     tokenizer.add_tokens([AddedToken(token, normalized=False) for token in THINK])
     if ends:
         end = ("<|endoftext|>", tokenizer.token_to_id("<|endoftext|>"))
