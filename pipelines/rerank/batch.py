@@ -1,65 +1,36 @@
 """The scheduler before the device: which pairs of which requests make up the next batch.
 
-Data in, decisions out: no thread, no clock, no model. The caller says what time it is, on any
-clock that runs forward in seconds, as long as deadlines are on the same one.
+Data in, decisions out: no thread, no clock, no model. The caller says what time it is, in seconds
+on any clock that runs forward, as long as the deadlines are on the same one.
 
-    offer(work, now)    admitted, or refused at once because it would come too late
-    next_batch(now)     what the idle device does next, and what has been dropped as too late
-    finished(seconds)   how long that took; the next prediction is better for it
+    offer(work, now)    admitted, or refused at once because something would come too late
+    next_batch(now)     what the idle device does next, and what was dropped as too late
+    finished(seconds)   how long that took, so that the next prediction is better
 
-The policy, in the order in which it decides:
+The policy:
 
-1. A request is a sequence of pairs, best candidate first, and is served in turns of `quantum`
-   tokens. Each turn has a due time: `min(deadline, arrival + patience_s)` for the first, and
-   `patience_s` more for each further one. The earliest due goes first, ties in order of arrival.
-   So the urgent overtakes (earliest deadline first), the first turn of a small request goes before
-   the later turns of a large one, and nothing starves: work that arrives after a turn was due
-   cannot overtake it.
-2. A batch holds as many tokens as `budget` allows, takes about `batch_s` at most, and is done
-   before the deadline of everything in it, as far as the device's speed can be predicted. It
-   never waits to fill up.
+1. A request is a list of pairs, best candidate first, and is served in turns of `quantum` tokens,
+   each with a due time (`turns.py`). The earliest due goes first, ties in order of arrival. So
+   the urgent overtakes, the first turn of a small request goes before the later turns of a large
+   one, and nothing starves: no newcomer overtakes a turn that was due when it arrived.
+2. A batch never waits to fill up. It holds at most `budget` tokens, takes at most about `batch_s`,
+   and is done before the deadline of everything in it, as far as that can be predicted.
 3. What can no longer be done by its deadline is dropped before it reaches the device.
-4. A request is refused when its first turn would be done after its deadline. An idle device
-   tries anyway: a prediction that is too dark mends itself by being wrong.
+4. The first turn of an admitted request is a promise, its later turns are best effort. A newcomer
+   is refused if its own first turn would be late, or would make one late that was promised
+   before. An idle device tries anyway: a prediction that is too dark mends itself.
 """
 
 import heapq
 import math
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate
 from typing import NamedTuple
 
 from pipelines.rerank.speed import Speed
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A request as the scheduler sees it.
-
-    Attributes:
-        costs: Estimated tokens of each pair, at least 1, best candidate first.
-        deadline: Nothing is scored after it.
-        arrival: When it was received.
-    """
-
-    id: str
-    costs: Sequence[int]
-    deadline: float
-    arrival: float
-
-
-class Slice(NamedTuple):
-    """The pairs `start` to `stop` (half-open) of a request."""
-
-    id: str
-    start: int
-    stop: int
+from pipelines.rerank.turns import Slice, Waiting, Work
 
 
 class Batch(NamedTuple):
-    """What the device does in one go; each request is in it once."""
+    """What the device does in one go; a request has one slice in it at most."""
 
     slices: tuple[Slice, ...]
     tokens: int
@@ -72,45 +43,9 @@ class Step(NamedTuple):
     expired: tuple[Slice, ...]
 
 
-class _Waiting:
-    """A request and how far it has come: `taken` of its pairs, `spent` of its tokens."""
-
-    def __init__(self, work: Work) -> None:
-        self.work = work
-        self.taken = 0
-        # The tokens of the first 0, 1, 2 ... pairs.
-        self._sums = list(accumulate(work.costs, initial=0))
-
-    @property
-    def spent(self) -> int:
-        return self._sums[self.taken]
-
-    @property
-    def total(self) -> int:
-        return self._sums[-1]
-
-    @property
-    def next_cost(self) -> int:
-        return self.work.costs[self.taken]
-
-    @property
-    def rest(self) -> Slice:
-        return Slice(self.work.id, self.taken, len(self.work.costs))
-
-    def take(self, room: float, quantum: int) -> int:
-        """Take pairs in order until the turn ends or the next does not fit; returns tokens."""
-        before = self.spent
-        fitting = bisect_right(self._sums, before + room) - 1
-        # A turn ends with the pair that fills it.
-        turn = bisect_left(self._sums, (before // quantum + 1) * quantum)
-        self.taken = max(self.taken, min(fitting, turn))
-        return self.spent - before
-
-
 class _Running(NamedTuple):
     tokens: int
-    started: float
-    predicted: float
+    expected_end: float
 
 
 class Scheduler:
@@ -118,21 +53,21 @@ class Scheduler:
 
     Args:
         budget: Most tokens of a batch; a single pair that is larger goes alone.
-        quantum: Tokens of a turn. About one usual request, so that equals are served one after
-            the other, and only a large one is interleaved.
+        quantum: Tokens of a turn. More than a usual request has, so that usual ones are served
+            one after the other and only large ones are interleaved.
         max_pairs: Pairs that may wait.
         patience_s: How long newer requests may overtake a turn.
-        batch_s: About the longest a batch may take. Bounds how long an urgent newcomer waits for
-            a slow device, and how much is lost when a caller leaves.
+        batch_s: About the longest that a batch may take. It bounds how long an urgent newcomer
+            waits for a slow device, and what is lost when a caller leaves.
     """
 
     def __init__(
         self,
         *,
         budget: int = 16_384,
-        quantum: int = 8_192,
+        quantum: int = 16_384,
         max_pairs: int = 4_096,
-        patience_s: float = 1.0,
+        patience_s: float = 2.0,
         batch_s: float = 0.5,
     ) -> None:
         self.speed = Speed()
@@ -141,7 +76,7 @@ class Scheduler:
         self._max_pairs = max_pairs
         self._patience_s = patience_s
         self._batch_s = batch_s
-        self._waiting: dict[str, _Waiting] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._pairs = 0
         self._running: _Running | None = None
 
@@ -156,14 +91,13 @@ class Scheduler:
             raise ValueError(f"request {work.id} waits already, or has no pairs")
         if self._pairs + len(work.costs) > self._max_pairs:
             return f"{self._pairs} candidates wait already and the limit is {self._max_pairs}"
-        waiting = _Waiting(work)
-        wait = self.predicted_wait(now, min(waiting.total, self._quantum), due=self._due(waiting))
-        left = work.deadline - now
-        if wait > left and not self._idle:
-            return f"scores would take about {wait:.2f} s and {max(0.0, left):.2f} s are left"
-        self._waiting[work.id] = waiting
-        self._pairs += len(work.costs)
-        return None
+        newcomer = Waiting(work, self._quantum, self._patience_s)
+        idle = self._running is None and not self._waiting
+        refusal = None if idle else self._lateness(newcomer, now)
+        if refusal is None:
+            self._waiting[work.id] = newcomer
+            self._pairs += len(work.costs)
+        return refusal
 
     def cancel(self, request_id: str) -> None:
         """Forget what waits of a request, if anything does."""
@@ -176,10 +110,9 @@ class Scheduler:
         if self._running is not None:
             raise RuntimeError("the device is busy; call finished() first")
         expired = self._drop_late(now)
-        batch = self._pack(now)
+        batch = self._pack(now) if self._waiting else None
         if batch is not None:
-            predicted = self.speed.seconds(batch.tokens)
-            self._running = _Running(batch.tokens, now, predicted)
+            self._running = _Running(batch.tokens, now + self.speed.seconds(batch.tokens))
         return Step(batch, expired)
 
     def finished(self, seconds: float | None) -> None:
@@ -190,18 +123,54 @@ class Scheduler:
             self.speed.observe(self._running.tokens, seconds)
         self._running = None
 
-    def predicted_wait(self, now: float, tokens: int, due: float = math.inf) -> float:
-        """Seconds until new work of so many tokens would be done, behind all that is due before.
+    def predicted_wait(self, now: float, tokens: int) -> float:
+        """Seconds until new work of so many tokens would be done, behind all that waits.
 
-        Cautious, and 0 as long as nothing is known of the device.
+        Cautious, and blind as long as no batch was finished.
         """
-        tokens += sum(self._tokens_due(waiting, due) for waiting in self._waiting.values())
-        batches = math.ceil(tokens / self._batch_tokens)
-        return self._running_s(now) + self.speed.seconds(tokens, batches=batches)
+        waiting = sum(waiting.tokens for waiting in self._waiting.values())
+        return self._seconds_until_done(waiting + tokens, now)
 
-    @property
-    def _idle(self) -> bool:
-        return self._running is None and not self._waiting
+    # --- Admission ----------------------------------------------------------------------
+
+    def _lateness(self, newcomer: Waiting, now: float) -> str | None:
+        """Which promise could not be kept if the newcomer were admitted, if any."""
+        turns = [
+            (turn, waiting)
+            for waiting in (*self._waiting.values(), newcomer)
+            for turn in waiting.turns()
+        ]
+        turns.sort(key=lambda entry: entry[0].due)
+        others = own = 0
+        for turn, waiting in turns:
+            if waiting is newcomer:
+                own += turn.tokens
+            else:
+                others += turn.tokens
+            if not turn.first:
+                continue
+            left = waiting.work.deadline - now
+            wait = self._seconds_until_done(others + own, now)
+            if waiting is newcomer and wait > left:
+                return f"scores would take about {wait:.2f} s and {max(0.0, left):.2f} s are left"
+            # A promise that is broken anyway is not the newcomer's fault.
+            if wait > left >= self._seconds_until_done(others, now):
+                return "requests that were admitted before would miss their deadlines"
+        return None
+
+    def _seconds_until_done(self, tokens: int, now: float) -> float:
+        """Seconds until the device has finished what it does, and so many tokens more."""
+        batches = math.ceil(tokens / self._batch_tokens)
+        return self._seconds_until_idle(now) + self.speed.seconds(tokens, batches=batches)
+
+    def _seconds_until_idle(self, now: float) -> float:
+        if self._running is None:
+            return 0.0
+        # A batch that is overdue is expected to need as long again as it is overdue by, so that
+        # a device that hangs is found out and nothing is queued up behind it.
+        return abs(self._running.expected_end - now)
+
+    # --- Packing ------------------------------------------------------------------------
 
     @property
     def _batch_tokens(self) -> float:
@@ -209,74 +178,46 @@ class Scheduler:
         # The overhead does not count: a device on which it is large wants large batches.
         return max(1.0, min(self._budget, self.speed.tokens_during(self._batch_s)))
 
-    def _running_s(self, now: float) -> float:
-        """Seconds until the device is idle."""
-        if self._running is None:
-            return 0.0
-        # What is overdue is expected to need as long again as it is overdue by, so that a device
-        # that hangs is found out and no more requests are queued up behind it.
-        return abs(self._running.started + self._running.predicted - now)
-
-    def _due(self, waiting: _Waiting) -> float:
-        """When the present turn of a request is due."""
-        return self._first_due(waiting) + waiting.spent // self._quantum * self._patience_s
-
-    def _first_due(self, waiting: _Waiting) -> float:
-        return min(waiting.work.deadline, waiting.work.arrival + self._patience_s)
-
-    def _tokens_due(self, waiting: _Waiting, due: float) -> int:
-        """Tokens of a request that will have been taken when a turn due at `due` begins."""
-        if math.isinf(due):
-            return waiting.total - waiting.spent
-        turns = math.floor((due - self._first_due(waiting)) / self._patience_s) + 1
-        return max(0, min(waiting.total, turns * self._quantum) - waiting.spent)
-
     def _drop_late(self, now: float) -> tuple[Slice, ...]:
         late = [waiting for waiting in self._waiting.values() if self._is_late(waiting, now)]
         for waiting in late:
             self.cancel(waiting.work.id)
         return tuple(waiting.rest for waiting in late)
 
-    def _is_late(self, waiting: _Waiting, now: float) -> bool:
+    def _is_late(self, waiting: Waiting, now: float) -> bool:
         left = waiting.work.deadline - now
-        # One that has not had a turn yet stays: an idle device may try it.
-        return left <= 0.0 or (
-            waiting.taken > 0 and self.speed.tokens_within(left) < waiting.next_cost
-        )
+        if waiting.taken == 0:
+            # A prediction alone is no reason to drop it: the device may try it when idle.
+            return left <= 0.0
+        return self.speed.tokens_within(left) < waiting.next_cost
 
-    def _pack(self, now: float) -> Batch | None:
-        queue = [(self._due(w), order, w) for order, w in enumerate(self._waiting.values())]
-        if not queue:
-            return None
+    def _pack(self, now: float) -> Batch:
+        queue = [(w.due, order, w) for order, w in enumerate(self._waiting.values())]
         heapq.heapify(queue)
-        first = queue[0][2]
+        first = queue[0][-1]
         starts: dict[str, int] = {}
         limit = self._batch_tokens
         tokens = 0
         while queue:
             _, order, waiting = heapq.heappop(queue)
-            in_time = min(limit, self.speed.tokens_within(waiting.work.deadline - now))
+            limit_in_time = min(limit, self.speed.tokens_within(waiting.work.deadline - now))
             start = waiting.taken
-            took = waiting.take(in_time - tokens, self._quantum)
-            if took:
+            if took := waiting.take(limit_in_time - tokens):
                 starts.setdefault(waiting.work.id, start)
                 tokens += took
-                limit = in_time
-                if waiting.spent < waiting.total:
-                    heapq.heappush(queue, (self._due(waiting), order, waiting))
-            elif in_time == limit:
+                limit = limit_in_time
+                if waiting.tokens:
+                    heapq.heappush(queue, (waiting.due, order, waiting))
+            elif limit_in_time == limit:
                 break
         if not starts:
             starts[first.work.id] = first.taken
-            tokens = first.take(first.next_cost, self._quantum)
-        return Batch(tuple(self._hand_out(starts)), tokens)
+            tokens = first.take(first.next_cost)
+        return Batch(tuple(self._hand_out(*item) for item in starts.items()), tokens)
 
-    def _hand_out(self, starts: dict[str, int]) -> list[Slice]:
-        slices = []
-        for request_id, start in starts.items():
-            waiting = self._waiting[request_id]
-            slices.append(Slice(request_id, start, waiting.taken))
-            self._pairs -= waiting.taken - start
-            if waiting.taken == len(waiting.work.costs):
-                del self._waiting[request_id]
-        return slices
+    def _hand_out(self, request_id: str, start: int) -> Slice:
+        waiting = self._waiting[request_id]
+        self._pairs -= waiting.taken - start
+        if not waiting.tokens:
+            del self._waiting[request_id]
+        return Slice(request_id, start, waiting.taken)

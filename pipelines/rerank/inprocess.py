@@ -29,9 +29,10 @@ from pipelines.ports import (
     RerankProfile,
     RerankRequest,
 )
-from pipelines.rerank.batch import Batch, Scheduler, Slice, Work
+from pipelines.rerank.batch import Batch, Scheduler
 from pipelines.rerank.grouping import score_together
 from pipelines.rerank.progress import Progress
+from pipelines.rerank.turns import Slice, Work
 from twofold.schema import RerankStatus
 
 log = logging.getLogger(__name__)

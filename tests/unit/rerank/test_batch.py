@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.rerank.batch import Batch, Scheduler, Slice, Step, Work
+from pipelines.rerank.batch import Batch, Scheduler, Step
+from pipelines.rerank.turns import Slice, Work
 
 SECONDS_PER_TOKEN = 0.001
 
@@ -111,8 +112,8 @@ def test_the_urgent_overtake_no_longer_than_patience_lasts() -> None:
     )
     assert batch_of(scheduler.next_batch(0.6)).slices[0].id == "urgent at 0.5"
     scheduler.finished(0.01)
-    admit(scheduler, work("urgent at 0.8", [10], deadline=1.1, arrival=0.8))
-    assert batch_of(scheduler.next_batch(0.9)).slices[0].id == "patient"
+    admit(scheduler, work("urgent at 1.0", [10], deadline=1.4, arrival=1.0))
+    assert batch_of(scheduler.next_batch(1.1)).slices[0].id == "patient"
 
 
 def test_a_large_request_does_not_block_a_small_one() -> None:
@@ -188,10 +189,10 @@ def test_what_has_expired_does_not_reach_the_device() -> None:
 
 def test_a_request_that_would_be_late_is_refused() -> None:
     scheduler = measured(Scheduler())
-    admit(scheduler, work("first", [100] * 10, deadline=10.0))
+    admit(scheduler, work("first", [100] * 10, deadline=1.2))
     reason = scheduler.offer(work("second", [100] * 10, deadline=1.5), 0.0)
     assert reason == "scores would take about 2.00 s and 1.50 s are left"
-    assert scheduler.offer(work("third", [100] * 10, deadline=2.5), 0.0) is None
+    assert scheduler.offer(work("third", [100] * 10, deadline=2.1), 0.0) is None
 
 
 def test_admission_looks_at_the_first_turn_only() -> None:
@@ -205,6 +206,21 @@ def test_later_turns_of_others_do_not_count_against_a_newcomer() -> None:
     admit(scheduler, work("large", [100] * 100, deadline=60.0))
     assert scheduler.offer(work("small", [100], deadline=1.5), 0.0) is None
     assert scheduler.predicted_wait(0.0, 0) == pytest.approx(10.1)
+
+
+def test_the_urgent_are_refused_when_those_admitted_before_would_miss() -> None:
+    scheduler = measured(Scheduler())
+    admit(scheduler, work("promised", [100] * 10, deadline=2.0))
+    urgent = work("urgent", [100] * 11, deadline=1.5)
+    reason = "requests that were admitted before would miss their deadlines"
+    assert scheduler.offer(urgent, 0.0) == reason
+    assert scheduler.offer(work("small and urgent", [100] * 9, deadline=1.5), 0.0) is None
+
+
+def test_a_promise_that_is_broken_anyway_refuses_nobody() -> None:
+    scheduler = measured(Scheduler())
+    admit(scheduler, work("hopeless", [100] * 50, deadline=4.0))
+    assert scheduler.offer(work("urgent", [100], deadline=1.0), 0.0) is None
 
 
 def test_an_idle_device_tries_what_it_is_expected_to_miss() -> None:

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pipelines.rerank.batch import Batch, Scheduler, Work
+from pipelines.rerank.batch import Batch, Scheduler
+from pipelines.rerank.turns import Work
 
 BUDGET = 100
 MAX_PAIRS = 60
