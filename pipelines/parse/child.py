@@ -50,6 +50,8 @@ def _answer(order: dict[str, str | None]) -> dict[str, object]:
             "failure": "corrupt",
             "message": "The file nests too deep to be read; flatten it and upload it again.",
         }
+    except Exception as fault:  # a fault in a parser is the log's business, not the caller's
+        return {"failure": "parser_crashed", "message": _trace(fault)}
     paths = {
         path: index for index, path in enumerate(dict.fromkeys(each.headings for each in blocks))
     }
@@ -61,6 +63,17 @@ def _answer(order: dict[str, str | None]) -> dict[str, object]:
         "title": title,
         "metadata": metadata,
     }
+
+
+def _trace(fault: BaseException) -> str:
+    """Where it happened, in one line; the traceback module would want to open files."""
+    trace = fault.__traceback__
+    places = []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_filename.rpartition(os.sep)[2]}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return f"{type(fault).__name__}: {fault} ({' > '.join(places)})"[:2_000]
 
 
 def _read() -> bytes:

@@ -5,12 +5,13 @@ sees a file before it is known to be of that parser's format.
 """
 
 import io
+import json
 import re
 import zipfile
 from typing import NamedTuple
 
 from pipelines.parse.extract import Unreadable
-from pipelines.parse.formats import FORMATS, TEXT, Format, named
+from pipelines.parse.formats import FORMATS, HTML, JSON, TEXT, Format, named
 
 HEAD_BYTES = 1_024
 MAX_ZIP_ENTRIES = 10_000
@@ -140,12 +141,25 @@ def _ole(data: bytes) -> Unreadable:
 
 
 def _text_like(data: bytes, claimed: Format | None) -> Format:
-    by_parser = {each.parser.rpartition(".")[2]: each for each in FORMATS}
+    """A name that says more than `text` is believed; without one, what the content looks like."""
     if claimed is not None and claimed is not TEXT:
         return claimed
-    if _HTML.match(data[:HEAD_BYTES]):
-        return by_parser.get("webpage", TEXT)
-    return TEXT
+    head = data[:HEAD_BYTES]
+    if _HTML.match(head):
+        return HTML
+    return JSON if _JSON.match(head) and _is_json(data) else TEXT
+
+
+def _is_json(data: bytes) -> bool:
+    """Whether it is JSON, or its first line is a JSON object as in JSON Lines."""
+    first, _, _ = data.lstrip().partition(b"\n")
+    for part in (first, data):
+        try:
+            if isinstance(json.loads(part), dict | list):
+                return True
+        except (ValueError, RecursionError):
+            continue
+    return False
 
 
 def _unsupported(what: str) -> Unreadable:

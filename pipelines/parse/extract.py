@@ -6,7 +6,7 @@ whose start is part of every document's cost. Plain tuples travel to the parent 
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
 BlockKind: TypeAlias = Literal["text", "heading", "list", "table", "code"]
@@ -23,7 +23,7 @@ MAX_TEXT = 20_000_000
 SEPARATOR = "\n\n"
 
 _NEWLINES = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-_UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufeff]")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\xad\ufeff]")  # soft hyphens too
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -81,7 +81,7 @@ def clean(text: str) -> str:
 
 def one_line(text: str, limit: int = MAX_METADATA) -> str:
     """Collapse white space and cut to `limit` code points: for titles, headings and cells."""
-    line = " ".join(clean(text).split())
+    line = " ".join(clean(text).split()).strip(" \N{ZERO WIDTH SPACE}")
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
@@ -98,6 +98,13 @@ class Outline:
         self._open.append((level, one_line(heading, MAX_HEADING)))
         self.path = tuple(text for _, text in self._open if text)
 
+    def move(self, path: Iterable[str]) -> None:
+        """Go to a place that is known by its whole path."""
+        self._open = []
+        self.path = ()
+        for level, heading in enumerate(path, start=1):
+            self.enter(level, heading)
+
 
 class Builder:
     """Collects blocks in reading order, with a blank line between any two."""
@@ -105,13 +112,13 @@ class Builder:
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._length = 0
-        self._outline = Outline()
+        self.outline = Outline()
         self._blocks: list[Span] = []
 
     def heading(self, level: int, text: str, *, page: int | None = None) -> None:
         """Add a heading of `level` (1 is the outermost) and go under it."""
         if line := one_line(text):
-            self._outline.enter(level, line)
+            self.outline.enter(level, line)
             self.add(line, "heading", page=page)
 
     def add(self, text: str, kind: BlockKind = "text", *, page: int | None = None) -> None:
@@ -127,7 +134,7 @@ class Builder:
         self._length += len(text)
         if self._length > MAX_TEXT:
             raise TooMuchText
-        self._blocks.append(Span(start, self._length, kind, self._outline.path, page))
+        self._blocks.append(Span(start, self._length, kind, self.outline.path, page))
 
     def extract(
         self,

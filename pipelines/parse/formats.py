@@ -28,7 +28,31 @@ class Format(NamedTuple):
         return self.signature is not None or self.zip_folder is not None
 
 
-TEXT = Format("text", "pipelines.parse.text", (".txt", ".text", ".log"), ("text/plain",))
+CSV = Format(
+    "CSV",
+    "pipelines.parse.delimited",
+    (".csv", ".tsv", ".tab"),
+    ("text/csv", "text/tab-separated-values"),
+)
+DOCX = Format(
+    "DOCX",
+    "pipelines.parse.word",
+    (".docx", ".docm"),
+    ("application/vnd.openxmlformats-officedocument.wordprocessingml.document",),
+    zip_folder="word/",
+)
+HTML = Format(
+    "HTML",
+    "pipelines.parse.webpage",
+    (".html", ".htm", ".xhtml"),
+    ("text/html", "application/xhtml+xml"),
+)
+JSON = Format(
+    "JSON",
+    "pipelines.parse.structured",
+    (".json", ".jsonl", ".ndjson", ".ipynb", ".geojson"),
+    ("application/json", "application/jsonl", "application/x-ndjson", "application/geo+json"),
+)
 MARKDOWN = Format(
     "Markdown",
     "pipelines.parse.markdown",
@@ -36,8 +60,9 @@ MARKDOWN = Format(
     ("text/markdown", "text/x-markdown"),
 )
 PDF = Format("PDF", "pipelines.parse.pdf", (".pdf",), ("application/pdf",), signature=b"%PDF-")
+TEXT = Format("text", "pipelines.parse.text", (".txt", ".text", ".log"), ("text/plain",))
 
-FORMATS = (PDF, MARKDOWN, TEXT)
+FORMATS = (CSV, DOCX, HTML, JSON, MARKDOWN, PDF, TEXT)
 """Every format; plain text is what remains, so it stands last."""
 
 

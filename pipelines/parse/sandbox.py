@@ -5,6 +5,7 @@ with JSON on a pipe. Whatever comes back, or does not, becomes a `Parsed` or a `
 """
 
 import json
+import logging
 import os
 import select
 import signal
@@ -20,6 +21,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pipelines.parse import text as plain_text
 from pipelines.ports import Block, BlockKind, Parsed
 from twofold.errors import ParseError, ParseFailure
+
+log = logging.getLogger(__name__)
 
 DECODED = "text/plain; charset=utf-8"
 """The media type of text that came as JSON: the server encoded it itself, nothing is parsed."""
@@ -94,9 +97,7 @@ class SandboxedParser:
         ended = self._run(path, suffix=Path(name).suffix[:16], media_type=media_type)
         answer = self._answer(ended)
         if isinstance(answer, _Failure):
-            if answer.failure == "parser_memory":
-                raise self._memory()
-            raise ParseError(answer.failure, answer.message)
+            raise self._error(answer)
         if not answer.text.strip():
             raise ParseError("empty", "The file holds no text; check that it is the right one.")
         return _parsed(answer)
@@ -157,19 +158,23 @@ class SandboxedParser:
         try:
             return _ANSWER.validate_json(ended.output)
         except ValidationError:
-            raise ParseError(
-                "parser_crashed",
-                "The parser broke on this file, which happens with damaged files; "
-                "open it, save it anew and upload that.",
-                retryable=True,
-            ) from None
+            log.warning("a parser ended with status %d and no answer", ended.status)
+            raise _crash() from None
 
-    def _memory(self) -> ParseError:
-        return ParseError(
-            "parser_memory",
-            f"Reading the file took more than {self._limits['memory_bytes'] / 1e6:.0f} MB of "
-            "memory; split it or save it in a simpler form.",
-        )
+    def _error(self, answer: _Failure) -> ParseError:
+        match answer.failure:
+            case "parser_memory":
+                return ParseError(
+                    "parser_memory",
+                    f"Reading the file took more than {self._limits['memory_bytes'] / 1e6:.0f} MB "
+                    "of memory; split it or save it in a simpler form.",
+                )
+            case "parser_crashed":
+                log.warning("a parser failed: %s", answer.message)
+                return _crash()
+            case "too_large" if not answer.message:
+                return self._flood()
+        return ParseError(answer.failure, answer.message)
 
     def _flood(self) -> ParseError:
         return ParseError(
@@ -212,11 +217,16 @@ def _parsed(answer: _Success) -> Parsed:
     previous = 0
     for start, end, kind, path, page in answer.blocks:
         if not (previous <= start < end <= len(answer.text) and 0 <= path < len(paths)):
-            raise ParseError(
-                "parser_crashed",
-                "The parser gave nonsense for this file; save it anew.",
-                retryable=True,
-            )
+            raise _crash()
         blocks.append(Block(start, end, kind, paths[path], page))
         previous = end
     return Parsed(answer.text, tuple(blocks), answer.media_type, answer.title, answer.metadata)
+
+
+def _crash() -> ParseError:
+    return ParseError(
+        "parser_crashed",
+        "The parser broke on this file, which happens with damaged files; "
+        "open it, save it anew and upload that.",
+        retryable=True,
+    )

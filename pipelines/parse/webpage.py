@@ -1,0 +1,293 @@
+"""HTML: what a reader came for, without menus, scripts and banners."""
+
+import re
+from collections.abc import Iterator
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from pipelines.parse import rows
+from pipelines.parse.encoding import decode
+from pipelines.parse.extract import BlockKind, Builder, Extract, Unreadable
+
+MEDIA_TYPE = "text/html"
+
+MAX_DEPTH = 5_000
+MAX_ATTRIBUTES = 5_000
+MENU_LINKS = 10
+MENU_ITEM = 30
+"""A list of at least so many links, on average no longer than so many characters, is a menu."""
+
+MAIN_SHARE = 0.2
+"""Least share of the page's text that its `main` element must hold to be taken for the page."""
+
+_CHARSET = re.compile(
+    rb"""<(?:meta|\?xml)[^>]{0,200}?(?:charset|encoding)\s*=\s*["']?([\w-]+)""", re.I
+)
+_LONG_TAG = re.compile(r"<[a-zA-Z][^>]{20000,}")
+_ATTRIBUTE = re.compile(r"\s[^\s=>\"'/]+\s*=")
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
+_SPACES = re.compile(r"[ \t\r\n\f]+")
+_SPACES_AT_BREAK = re.compile(r"[ \n]*\n[ \n]*")
+_SPACE_RUN = re.compile(r"  +")
+_BANNER = re.compile(r"cookie|consent|gdpr", re.IGNORECASE)
+
+# Void, or closed by what follows: they do not deepen the tree.
+_FLAT = frozenset(
+    [
+        "area",
+        "base",
+        "br",
+        "col",
+        "embed",
+        "hr",
+        "img",
+        "input",
+        "link",
+        "meta",
+        "source",
+        "track",
+        "wbr",
+        "p",
+        "li",
+        "dt",
+        "dd",
+        "option",
+        "optgroup",
+        "tr",
+        "td",
+        "th",
+        "thead",
+        "tbody",
+        "tfoot",
+        "colgroup",
+        "rp",
+        "rt",
+    ]
+)
+_SKIPPED = frozenset(
+    [
+        "script",
+        "style",
+        "noscript",
+        "template",
+        "head",
+        "nav",
+        "footer",
+        "aside",
+        "button",
+        "select",
+        "textarea",
+        "svg",
+        "iframe",
+        "object",
+        "canvas",
+        "dialog",
+        "audio",
+        "video",
+        "map",
+    ]
+)
+_SKIPPED_ROLES = frozenset(
+    ["navigation", "banner", "contentinfo", "search", "dialog", "alertdialog", "menu"]
+)
+_BLOCKS = frozenset(
+    [
+        "address",
+        "article",
+        "blockquote",
+        "body",
+        "caption",
+        "center",
+        "dd",
+        "details",
+        "div",
+        "dl",
+        "dt",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "form",
+        "header",
+        "hgroup",
+        "hr",
+        "html",
+        "li",
+        "main",
+        "menu",
+        "ol",
+        "p",
+        "section",
+        "summary",
+        "table",
+        "tbody",
+        "td",
+        "tfoot",
+        "th",
+        "thead",
+        "tr",
+        "ul",
+    ]
+)
+_HEADINGS = {f"h{level}": level for level in range(1, 7)}
+
+
+def parse(data: bytes) -> Extract:
+    """Read a page; its headings become paths, tables are read row by row."""
+    match = _CHARSET.search(data[:4096])
+    source = decode(data, match[1].decode("ascii") if match else None)
+    _refuse_bombs(source)
+    tree = LexborHTMLParser(source)
+    page = _Page()
+    root = _main(tree)
+    if root is not None:
+        page.walk(root)
+    return page.builder.extract(MEDIA_TYPE, title=_title(tree), metadata=_metadata(tree))
+
+
+def _refuse_bombs(source: str) -> None:
+    """Refuse what takes the HTML parser quadratic time: great depth and attributes without end."""
+    depth = 0
+    for match in _TAG.finditer(source):
+        if match[2].lower() not in _FLAT:
+            depth = max(0, depth + (-1 if match[1] else 1))
+        if depth > MAX_DEPTH:
+            raise Unreadable(
+                "corrupt", "The page nests too deep to be read; save it in a simpler form."
+            )
+    for tag in _LONG_TAG.finditer(source):
+        if sum(1 for _ in _ATTRIBUTE.finditer(tag[0])) > MAX_ATTRIBUTES:
+            raise Unreadable(
+                "corrupt", "An element of the page has too many attributes; save the page anew."
+            )
+
+
+def _title(tree: LexborHTMLParser) -> str | None:
+    for selector in ("head > title", "h1"):
+        node = tree.css_first(selector)
+        if node is not None and (text := _SPACES.sub(" ", node.text()).strip()):
+            return text
+    return None
+
+
+def _metadata(tree: LexborHTMLParser) -> dict[str, str]:
+    found = {}
+    for node in tree.css("meta[name][content]"):
+        name = (node.attributes.get("name") or "").lower()
+        if name in ("author", "description", "keywords", "date"):
+            found[name] = node.attributes.get("content") or ""
+    return found
+
+
+def _main(tree: LexborHTMLParser) -> LexborNode | None:
+    body = tree.body
+    main = tree.css_first("main, [role=main]")
+    if body is None or main is None:
+        return body or tree.root
+    return main if len(main.text()) >= MAIN_SHARE * len(body.text()) else body
+
+
+class _Page:
+    """Walks the tree without recursion and collects blocks."""
+
+    def __init__(self) -> None:
+        self.builder = Builder()
+        self._inline: list[str] = []
+
+    def walk(self, root: LexborNode) -> None:
+        node: LexborNode | None = root
+        while node is not None:
+            if self._enter(node) and node.child is not None:
+                node = node.child
+                continue
+            while node is not None:
+                self._leave(node)
+                if node.mem_id == root.mem_id:  # == would compare the whole HTML
+                    return
+                if node.next is not None:
+                    node = node.next
+                    break
+                node = node.parent
+
+    def _enter(self, node: LexborNode) -> bool:
+        """Take in a node; says whether its children are still to be walked."""
+        tag = node.tag
+        if node.is_text_node:
+            self._inline.append(_SPACES.sub(" ", node.text_content or ""))
+            return False
+        if not node.is_element_node or _skipped(node):
+            return False
+        if tag == "br":
+            self._inline.append("\n")
+            return False
+        if tag in _BLOCKS or tag in _HEADINGS or tag == "pre":
+            self._flush()
+        if tag in _HEADINGS:
+            self.builder.heading(_HEADINGS[tag], node.text(separator=" "))
+            return False
+        if tag == "pre":
+            self.builder.add(node.text(), "code")
+            return False
+        if tag == "table" and _is_data(node):
+            self.builder.add(_table(node), "table")
+            return False
+        return True
+
+    def _leave(self, node: LexborNode) -> None:
+        if node.tag in _BLOCKS:
+            self._flush("list" if node.tag in ("li", "dd", "dt") else "text")
+
+    def _flush(self, kind: BlockKind = "text") -> None:
+        text = _SPACES_AT_BREAK.sub("\n", _SPACE_RUN.sub(" ", "".join(self._inline)))
+        self._inline.clear()
+        self.builder.add(text, kind)
+
+
+def _skipped(node: LexborNode) -> bool:
+    if node.tag in _SKIPPED or (node.tag in ("ul", "ol") and _is_menu(node)):
+        return True
+    attributes = node.attributes
+    if not attributes:
+        return False
+    return (
+        attributes.get("role") in _SKIPPED_ROLES
+        or "hidden" in attributes
+        or attributes.get("aria-hidden") == "true"
+        or (
+            node.tag in ("div", "section")
+            and _BANNER.search(f"{attributes.get('id')} {attributes.get('class')}") is not None
+        )
+    )
+
+
+def _is_menu(node: LexborNode) -> bool:
+    """Whether a list is nothing but many short links: languages, contents, categories."""
+    linked = [len(link.text(strip=True)) for link in node.css("a")]
+    if len(linked) < MENU_LINKS or sum(linked) > MENU_ITEM * len(linked):
+        return False
+    return sum(linked) > 0.9 * len("".join(node.text().split()))
+
+
+def _is_data(table: LexborNode) -> bool:
+    """Whether it is a table and not a means of layout."""
+    if table.css_first("table table, h1, h2, h3, pre, ul, ol") is not None:
+        return False
+    return any(len(cells) > 1 for cells in _rows(table))
+
+
+def _rows(table: LexborNode) -> Iterator[list[LexborNode]]:
+    for row in table.css("tr"):
+        yield [cell for cell in row.iter() if cell.tag in ("td", "th")]
+
+
+def _table(table: LexborNode) -> str:
+    caption = table.css_first("caption")
+    header: list[str] = []
+    body: list[list[str]] = []
+    for cells in _rows(table):
+        values = [cell.text(separator=" ") for cell in cells]
+        if not (body or header) and len(cells) > 1 and all(cell.tag == "th" for cell in cells):
+            header = values
+        else:
+            body.append(values)
+    lines = [rows.render([[caption.text()]]) if caption is not None else ""]
+    return "\n".join(filter(None, [*lines, rows.render(body, header)]))
