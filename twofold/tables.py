@@ -37,18 +37,14 @@ def summary_table(accepted: AcceptedDocuments) -> RenderableType:
 
 
 def documents_table(documents: Iterable[Document]) -> Table:
-    """One line a document."""
-    table = _table("status", "id", "name", "passages", "")
+    """One line a document, and below it the reason if it failed."""
+    table = _table("status", "id", "passages", "name")
+    table.columns[1].no_wrap = True  # to be copied
     for document in documents:
-        status = document.status
-        if not document.final:
-            status_text = Text(f"{status} {document.progress:.0%}", style="yellow")
-        else:
-            status_text = Text(status, style=_style(status))
-        remark = document.error.message if document.error else ""
-        table.add_row(
-            status_text, plain(document.id), plain(document.name), f"{document.chunks}", remark
-        )
+        name = Text(plain(document.name))
+        if document.error:
+            name.append(f"\n{plain(document.error.message)}", style="dim")
+        table.add_row(_state(document), Text(plain(document.id)), f"{document.chunks}", name)
     return table
 
 
@@ -75,6 +71,12 @@ def _rows(accepted: AcceptedDocuments, *, all_of_them: bool) -> Iterator[tuple[s
             yield outcome, document.name, f"{document.chunks or ''}", _remark(document)
     for file in accepted.rejected:
         yield "failed", file.name, "", file.error.message
+
+
+def _state(document: Document) -> Text:
+    if document.final:
+        return Text(document.status, style=_style(document.status))
+    return Text(f"{document.status} {document.progress:.0%}", style="yellow")
 
 
 def _outcome(document: AcceptedDocument) -> str:
