@@ -6,6 +6,7 @@ was left unfinished by an earlier process is found the same way as what came a m
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -125,5 +126,5 @@ def seconds_to_wait(row: Document) -> float:
     """How long a row still rests after a failed attempt: 1 s, 2 s, 4 s ... from its last change."""
     if row.status != "queued" or row.attempts == 0:
         return 0.0
-    rest_s = BACKOFF_S * 2 ** (row.attempts - 1)
+    rest_s = math.ldexp(BACKOFF_S, row.attempts - 1)
     return rest_s - (datetime.now(UTC) - row.updated_at).total_seconds()

@@ -76,14 +76,14 @@ class RequestError(TwofoldError):
     """The request cannot be served as it is; the caller can mend it."""
 
     code = "bad_request"
-    template = "The request cannot be served: {reason}"
+    template = "The request cannot be served: {reason}."
 
 
 class MalformedRequest(RequestError):
     """The body is not the JSON or multipart form that it claims to be."""
 
     code = "malformed"
-    template = "The request body cannot be read: {reason}"
+    template = "The request body cannot be read: {reason}."
 
 
 class Unauthenticated(RequestError):
@@ -139,7 +139,7 @@ class Conflict(RequestError):
     """The request contradicts the state of what it names."""
 
     code = "conflict"
-    template = "The request conflicts with the present state: {reason}"
+    template = "The request conflicts with the present state: {reason}."
 
 
 class EmbedderMismatch(Conflict):
@@ -179,7 +179,7 @@ class InvalidRequest(RequestError):
     """The request can be read and a value in it is wrong."""
 
     code = "invalid"
-    template = "'{field}' is not valid: {reason}"
+    template = "'{field}' is not valid: {reason}."
 
 
 class TooManyRequests(RequestError):

@@ -23,6 +23,12 @@ Upload with `POST /documents`, ask with `POST /search`. Offsets count code point
 """
 
 
+FAILURE = {
+    "description": "What was wrong, and what to do.",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}},
+}
+
+
 def create_app(twofold: Twofold) -> FastAPI:
     """The application over parts that are ready to serve."""
     settings = twofold.settings
@@ -51,11 +57,12 @@ def create_app(twofold: Twofold) -> FastAPI:
 
 
 def openapi(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the JSON body of an upload, which is read by hand."""
+    """The OpenAPI document, with the models that routes read or raise by hand."""
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
         _, definitions = models_json_schema(
-            [(AddDocuments, "validation")], ref_template="#/components/schemas/{model}"
+            [(AddDocuments, "validation"), (ErrorBody, "serialization")],
+            ref_template="#/components/schemas/{model}",
         )
         document["components"]["schemas"] |= definitions["$defs"]
     return app.openapi_schema or {}

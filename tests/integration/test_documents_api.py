@@ -133,7 +133,11 @@ async def test_old_versions_leave_no_files_behind(
 ) -> None:
     for n in range(3):
         await upload(client, "rye.md", RYE + f"\nEdition {n}.\n")
-    names = sorted(path.name for path in (tmp_path / "files").rglob("*") if path.is_file())
+    for _ in range(50):  # the sweep comes after `ready`
+        names = sorted(path.name for path in (tmp_path / "files").rglob("*") if path.is_file())
+        if len(names) == 3:
+            break
+        await asyncio.sleep(0.1)
     assert names == ["document.json", "original-3", "text-3"]
 
 

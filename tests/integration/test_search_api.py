@@ -55,7 +55,7 @@ async def test_a_result_names_its_source_and_both_stages(client: httpx.AsyncClie
     assert best["text"] == TEXTS["rye"][best["start"] : best["end"]]
     assert best["scores"]["dense"] > 0
     assert best["scores"]["sparse"] > 0
-    assert best["scores"]["rerank"] == 1.0
+    assert best["scores"]["rerank"] == 0.75
     assert found["rerank"]["status"] == "applied"
     assert found["rerank"]["scored"] == found["rerank"]["depth"] == len(TEXTS)
     assert found["rerank"]["model"] == "overlap"
