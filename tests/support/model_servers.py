@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+import httpx
+
 from twofold.doctor import GOLDEN
 from twofold.remote.prompts import qwen3_rerank_passages, qwen3_rerank_query
 
@@ -187,6 +189,23 @@ EMBED_ROUTES: dict[str, tuple[str, str, Callable[[Sequence[Sequence[float]]], ob
     "tei": ("/embed", "inputs", list),
     "dmr": ("/engines/v1/embeddings", "input", _openai),
 }
+
+
+def rerank_reply(request: httpx.Request, dialect: str, scores: Scores) -> httpx.Response:
+    """The same server without a port, for `httpx.MockTransport`."""
+    path, field, reply = RERANK_ROUTES[dialect]
+    if request.url.path != path:
+        return httpx.Response(404)
+    body = json.loads(request.content)
+    return httpx.Response(200, json=reply(scores(body["query"], body[field])))
+
+
+def embed_reply(request: httpx.Request, dialect: str, vectors: Vectors) -> httpx.Response:
+    """The same for an embedder."""
+    path, field, reply = EMBED_ROUTES[dialect]
+    if request.url.path != path:
+        return httpx.Response(404)
+    return httpx.Response(200, json=reply(vectors(json.loads(request.content)[field])))
 
 
 @contextmanager
