@@ -12,6 +12,8 @@ from pipelines.store.durable import TEMPORARY, sync_folder, write_file
 
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]*(/[A-Za-z0-9_][A-Za-z0-9._@-]*)*")
 
+_NOT_THERE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+
 
 class LocalBlobs:
     """`ports.Blobs` in a folder: the key is the path, the content lies there as it is."""
@@ -32,7 +34,7 @@ class LocalBlobs:
     async def get(self, key: str) -> bytes:
         try:
             return await asyncio.to_thread(self._path(key).read_bytes)
-        except FileNotFoundError:
+        except _NOT_THERE:
             raise KeyError(key) from None
 
     @asynccontextmanager
@@ -70,6 +72,6 @@ class LocalBlobs:
 def _delete(path: Path) -> None:
     try:
         path.unlink()
-    except FileNotFoundError:
+    except _NOT_THERE:
         return
     sync_folder(path.parent)

@@ -48,6 +48,7 @@ def load_indexed(folder: Path, *, above: int, deadline_s: float | None = None) -
     started = time.monotonic()
     failure = _build(folder, deadline_s or 60 + PATIENCE * expected_s)
     took_s = time.monotonic() - started
+    shard = Shard.load(folder)
     if failure:
         log.warning(
             "Collection '%s' is served without an index, searches are slower: %s after %.0f s.",
@@ -56,8 +57,9 @@ def load_indexed(folder: Path, *, above: int, deadline_s: float | None = None) -
             took_s,
         )
     else:
+        shard.note_indexed()
         log.info("Indexed collection '%s' in %.0f s.", folder.name, took_s)
-    return Shard.load(folder)
+    return shard
 
 
 def _build(folder: Path, deadline_s: float) -> str | None:

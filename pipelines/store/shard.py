@@ -1,6 +1,7 @@
 """One collection on disk: a shard of the embedded engine, and what the collection remembers.
 
     collections/NAME/collection.json    written last: a folder without it never came into being
+    collections/NAME/indexed.json       how much had an index when it was last built
     collections/NAME/shard/             the engine's own files
 
 What is worth knowing of the engine (qdrant-edge-py 0.9), by experiment:
@@ -180,9 +181,22 @@ class Shard:
         return self._shard.info().points_count
 
     def unindexed(self) -> int:
-        """Dense vectors that a search compares one by one."""
-        has_vector = engine.Filter(must=[engine.HasVectorCondition(DENSE)])
-        return self.count(has_vector) - self._shard.info().indexed_vectors_count
+        """Dense vectors that were written since the last index was built.
+
+        The engine counts what is in any index, and a sparse vector is in one as soon as it is
+        written: what its count has grown by is what has no dense index yet.
+        """
+        counted = json.loads(self._index_note.read_bytes()) if self._index_note.exists() else 0
+        return self._shard.info().indexed_vectors_count - int(counted)
+
+    def note_indexed(self) -> None:
+        """Remember that everything there is now has an index."""
+        count = json.dumps(self._shard.info().indexed_vectors_count).encode()
+        write_file(self._index_note, lambda file: file.write(count))
+
+    @property
+    def _index_note(self) -> Path:
+        return self._folder / "indexed.json"
 
     def close(self) -> None:
         """Flush and let go."""

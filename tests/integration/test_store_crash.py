@@ -1,0 +1,166 @@
+"""What the embedded store has acknowledged survives a SIGKILL, whole and once."""
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from pipelines.store.edge import EdgeStore
+from tests.support.crashing_writer import TENANT, texts_of
+from tests.support.stored import COLLECTION, query, ready, row, stage
+from twofold.errors import CollectionNotFound, DocumentNotFound
+
+pytestmark = pytest.mark.anyio
+
+KILLS = 10
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Version:
+    """Where a document stands: which version searches see, and which the row is at."""
+
+    visible: int = 0
+    chunks: int = 0
+    row: int = 0
+
+
+@dataclass
+class Ledger:
+    """What the test expects: per document the states that are possible after a crash.
+
+    One state is certain once a step was acknowledged; a step that had only begun may or may not
+    have happened.
+    """
+
+    possible: dict[str, list[Version]] = field(default_factory=dict)
+    highest: dict[str, int] = field(default_factory=dict)
+
+    def hear(self, line: str) -> None:
+        phase, step, document_id, *numbers = line.split()
+        version, chunks = map(int, numbers)
+        self.highest[document_id] = max(version, self.highest.get(document_id, 0))
+        before = self.possible.get(document_id, [Version()])[0]
+        after = {
+            "put": Version(before.visible, before.chunks, version),
+            "publish": Version(version, chunks, version),
+            "delete": Version(),
+        }[step]
+        self.possible[document_id] = [after] if phase == "done" else [before, after]
+
+
+def write_until_killed(folder: Path, seed: int, ledger: Ledger, seconds: float) -> None:
+    """Run the writer and kill it that long after its first acknowledgement."""
+    known = [f"{document}={version}" for document, version in ledger.highest.items()]
+    command = [sys.executable, "-m", "tests.support.crashing_writer", str(folder), str(seed)]
+    with subprocess.Popen([*command, *known], cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        first = child.stdout.readline()
+        time.sleep(seconds)
+        child.kill()
+        for line in [first, *child.stdout]:
+            if line.endswith("\n"):
+                ledger.hear(line)
+
+
+async def seen(store: EdgeStore, document_id: str) -> Version:
+    """Where a document stands in the store; fails if it is not whole."""
+    try:
+        document = await store.get_document(TENANT, COLLECTION.name, document_id)
+    except (DocumentNotFound, CollectionNotFound):
+        document = None
+    chunks = await store.get_chunks(TENANT, COLLECTION.name, document_id) if document else []
+    versions = {chunk.version for chunk in chunks}
+    assert len(versions) <= 1, f"{document_id} is mixed: {versions}"
+    visible = versions.pop() if versions else 0
+    assert [chunk.text for chunk in chunks] == texts_of(document_id, visible, len(chunks))
+    if document and document.status == "ready":
+        assert (document.live_version, document.chunks) == (visible, len(chunks))
+    return Version(visible, len(chunks), document.version if document else 0)
+
+
+async def check(store: EdgeStore, ledger: Ledger) -> None:
+    """Every document stands where it may stand, and nothing else is in the store."""
+    total = 0
+    for document_id, possible in ledger.possible.items():
+        standing = await seen(store, document_id)
+        assert standing in possible, f"{document_id} is at {standing}, expected {possible}"
+        ledger.possible[document_id] = [standing]
+        total += standing.chunks
+    if total:
+        found = await store.recall(TENANT, COLLECTION.name, query("d0 kept 0", limit=1000))
+        assert len(found) == len({each.chunk.id for each in found}) == total
+
+
+async def test_acknowledged_writes_survive_being_killed_at_any_moment(tmp_path: Path) -> None:
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}")
+    draw, ledger = random.Random(seed), Ledger()
+    for _ in range(KILLS):
+        write_until_killed(tmp_path, draw.randrange(10**6), ledger, draw.uniform(0.0, 0.5))
+        store = EdgeStore.open(tmp_path)
+        await check(store, ledger)
+        await store.close()
+    assert any(each[0].chunks for each in ledger.possible.values())
+
+
+STEPS: Sequence[str] = ("upsert", "delete", "set_payload", "upsert", "flush")
+
+
+def publish_until(folder: Path, survived: int) -> None:
+    """Publish a second version in a process that dies after so many operations."""
+    dying = f"""
+import asyncio, os
+from pathlib import Path
+from pipelines.store.edge import EdgeStore
+from pipelines.store.shard import Shard
+from tests.support.stored import COLLECTION, ingest, next_version, ready, row, stage
+
+async def main():
+    store = EdgeStore.open(Path({str(folder)!r}))
+    await store.ensure_collection("mine", COLLECTION)
+    await ingest(store, "mine", row(), ["old one", "old two", "old three"])
+    second = next_version(row())
+    await store.put_documents("mine", [second])
+    await stage(store, "mine", second, ["new one", "new two"])
+    survived = {survived}
+    for name in {sorted(set(STEPS))!r}:
+        def step(self, *args, _real=getattr(Shard, name)):
+            global left
+            if left == 0:
+                os.kill(os.getpid(), 9)
+            left -= 1
+            return _real(self, *args)
+        setattr(Shard, name, step)
+    await store.publish("mine", ready(second, 2))
+
+left = {survived}
+asyncio.run(main())
+"""
+    ended = subprocess.run([sys.executable, "-c", dying], cwd=ROOT, capture_output=True, timeout=60)
+    assert ended.returncode == -9, ended.stderr.decode()
+
+
+@pytest.mark.parametrize("survived", range(len(STEPS)))
+async def test_publishing_is_all_or_nothing_wherever_it_is_cut_off(
+    tmp_path: Path, survived: int
+) -> None:
+    """The process ends after each of the operations that a publish consists of."""
+    publish_until(tmp_path, survived)
+    store = EdgeStore.open(tmp_path)
+    texts = {chunk.text for chunk in await store.get_chunks("mine", COLLECTION.name, "d")}
+    document = await store.get_document("mine", COLLECTION.name, "d")
+    old, new = {"old one", "old two", "old three"}, {"new one", "new two"}
+    assert (texts, document.status) == ((old, "queued") if survived == 0 else (new, "ready"))
+    # The worker that comes next does the same again.
+    second = row(version=2)
+    await stage(store, "mine", second, ["new one", "new two"])
+    assert await store.publish("mine", ready(second, 2))
+    texts = {chunk.text for chunk in await store.get_chunks("mine", COLLECTION.name, "d")}
+    assert texts == new
+    await store.close()
