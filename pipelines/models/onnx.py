@@ -6,6 +6,7 @@ logits of every position or of the last one.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -59,11 +60,13 @@ class OnnxReranker:
         prompts = [
             self._prompts.of(pairs.query, pairs.passages, pairs.instruction) for pairs in batch
         ]
-        scores = self._probabilities([prompt for each in prompts for prompt in each])
-        ends = np.cumsum([len(each) for each in prompts])[:-1]
+        scores = iter(self._probabilities([prompt for each in prompts for prompt in each]))
         return [
-            PairScores(part, np.array([prompt.truncated for prompt in each], dtype=np.bool_))
-            for part, each in zip(np.split(scores, ends), prompts, strict=True)
+            PairScores(
+                np.fromiter(islice(scores, len(each)), dtype=np.float32),
+                np.array([prompt.truncated for prompt in each], dtype=np.bool_),
+            )
+            for each in prompts
         ]
 
     def _probabilities(self, prompts: Sequence[Prompt]) -> Vector:

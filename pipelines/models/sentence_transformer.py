@@ -119,6 +119,10 @@ class CrossEncoderReranker:
                 model=name,
                 reason=f"it classifies into {self._model.num_labels} labels; a reranker has one",
             )
+        config = self._model.config
+        if config is not None and getattr(config, "pad_token_id", None) is None:
+            # Converted decoders often lack it, and then find no last token in a batch.
+            config.pad_token_id = self._model.tokenizer.pad_token_id
         self.name = Path(name).name
         self._sigmoid = torch.nn.Sigmoid()
         self._takes_instructions = self._model.supports("message")
