@@ -23,6 +23,7 @@ The policy:
 
 import heapq
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from pipelines.rerank.speed import Speed
@@ -67,7 +68,7 @@ class Scheduler:
         budget: int = 16_384,
         quantum: int = 16_384,
         max_pairs: int = 4_096,
-        patience_s: float = 2.0,
+        patience_s: float = 1.0,
         batch_s: float = 0.5,
     ) -> None:
         self.speed = Speed()
@@ -129,7 +130,7 @@ class Scheduler:
         Cautious, and blind as long as no batch was finished.
         """
         waiting = sum(waiting.tokens for waiting in self._waiting.values())
-        return self._seconds_until_done(waiting + tokens, now)
+        return self._forecast(now)(waiting + tokens)
 
     # --- Admission ----------------------------------------------------------------------
 
@@ -141,27 +142,28 @@ class Scheduler:
             for turn in waiting.turns()
         ]
         turns.sort(key=lambda entry: entry[0].due)
+        seconds_until_done = self._forecast(now)
         others = own = 0
         for turn, waiting in turns:
             if waiting is newcomer:
                 own += turn.tokens
             else:
                 others += turn.tokens
-            if not turn.first:
+            if not own or not turn.first:
                 continue
             left = waiting.work.deadline - now
-            wait = self._seconds_until_done(others + own, now)
+            wait = seconds_until_done(others + own)
             if waiting is newcomer and wait > left:
                 return f"scores would take about {wait:.2f} s and {max(0.0, left):.2f} s are left"
             # A promise that is broken anyway is not the newcomer's fault.
-            if wait > left >= self._seconds_until_done(others, now):
+            if wait > left >= seconds_until_done(others):
                 return "requests that were admitted before would miss their deadlines"
         return None
 
-    def _seconds_until_done(self, tokens: int, now: float) -> float:
-        """Seconds until the device has finished what it does, and so many tokens more."""
-        batches = math.ceil(tokens / self._batch_tokens)
-        return self._seconds_until_idle(now) + self.speed.seconds(tokens, batches=batches)
+    def _forecast(self, now: float) -> Callable[[int], float]:
+        """Seconds until the device has done what it is at and so many tokens more."""
+        idle_s, size = self._seconds_until_idle(now), self._batch_tokens
+        return lambda tokens: idle_s + self.speed.seconds(tokens, batches=math.ceil(tokens / size))
 
     def _seconds_until_idle(self, now: float) -> float:
         if self._running is None:
