@@ -2,13 +2,15 @@
 
 A heading stays with what follows it. A change of heading ends a passage, except that a very
 short section joins its parent or sibling when the two fit together. A block that is too long is
-cut by semantic-text-splitter at the best place: blank line, line, sentence, word; so rows of
-tables and lines of code stay whole where they fit.
+divided by its lines, so rows of tables and lines of code stay whole; a line that is too long is
+cut by semantic-text-splitter at the best place: sentence, word, character.
 """
 
+import re
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from itertools import groupby, pairwise, takewhile
+from itertools import groupby, takewhile
 from typing import NamedTuple, TypeAlias
 
 from semantic_text_splitter import TextSplitter
@@ -29,7 +31,9 @@ SHORT_SHARE = 0.125
 """A section below this share of the budget may join its neighbour."""
 
 WINDOW = 50_000
-"""Code points of a long block that are cut at a time."""
+"""Code points of a long line that are cut at a time."""
+
+_LINE = re.compile(r"[^\n]+")
 
 
 class Header(NamedTuple):
@@ -116,9 +120,9 @@ class _Packer:
             yield carried
 
     def _stretches(self) -> Iterator[_Stretch]:
-        ends = [following.start for _, following in pairwise(self._blocks)]
-        for block, end in zip(self._blocks, [*ends, len(self._text)], strict=False):
-            cost = self._count(self._text[block.start : end])
+        starts = [block.start for block in self._blocks[1:]]
+        for block, following in zip(self._blocks, [*starts, len(self._text)], strict=False):
+            cost = self._count(self._text[block.start : following])
             heading = block.kind == "heading"
             yield _Stretch(block.start, block.end, block.headings, block.page, cost, heading)
 
@@ -127,21 +131,39 @@ class _Packer:
         path = section[0].path
         room = self._room(path)
         parts: list[_Stretch] = []
-        for each in section:
+        rest = deque(section)
+        while rest:
+            each = rest.popleft()
             last = parts[-1] if parts else None
             lead = last if last is not None and last.cost <= LEAD_SHARE * room else None
             if last is not None and last.cost + each.cost <= room:
                 parts[-1] = last.joined(each, path)
             elif each.cost + (lead.cost if lead else 0) <= room:
                 parts.append(each)
+            elif len(lines := self._lines(each)) > 1:
+                rest.extendleft(reversed(lines))
             elif lead is not None:
-                first, *rest = self._cut(each, room - lead.cost)
-                parts[-1:] = [lead.joined(first, path), *rest]
+                first, *others = self._cut(each, room - lead.cost)
+                parts[-1:] = [lead.joined(first, path), *others]
             else:
                 parts += self._cut(each, room)
         return parts
 
+    def _lines(self, block: _Stretch) -> list[_Stretch]:
+        found = _LINE.finditer(self._text, block.start, block.end)
+        matches = [match for match in found if not match[0].isspace()]
+        starts = [match.start() for match in matches[1:]]
+        return [
+            block._replace(
+                start=match.start(),
+                end=match.end(),
+                cost=self._count(self._text[match.start() : following]),
+            )
+            for match, following in zip(matches, [*starts, block.end], strict=False)
+        ]
+
     def _cut(self, block: _Stretch, room: int) -> list[_Stretch]:
+        """Cut a line that is longer than a passage between sentences, or else words."""
         longest = room * MAX_CHARACTERS_PER_TOKEN
         # What is too long in any case need not be counted: keeps the search for a cut linear.
         splitter = TextSplitter.from_callback(
@@ -186,8 +208,8 @@ def _windows(text: str, start: int, end: int) -> Iterator[slice]:
     """Divide a range for the splitter, which looks at all that is left before every cut."""
     while end - start > WINDOW:
         last = start + WINDOW
-        cuts = (text.rfind(mark, last - WINDOW // 4, last) for mark in ("\n\n", "\n", " "))
-        cut = next((each for each in cuts if each >= 0), last)
+        space = text.rfind(" ", last - WINDOW // 4, last)
+        cut = space if space >= 0 else last
         yield slice(start, cut)
         start = cut
     yield slice(start, end)

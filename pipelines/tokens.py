@@ -16,8 +16,10 @@ CHARACTERS_PER_TOKEN = 4
 MAX_CHARACTERS_PER_TOKEN = 16
 """Bounds the text that counts as one token: some tokenizers make one of any unknown word."""
 
-# Where the pre-tokenizers of WordPiece and byte-level BPE cut at the latest.
-_WORD = re.compile(r"\s*\w{1,100}|\s*[^\w\s]|\s+")
+# A word, or a mark at which WordPiece and byte-level BPE cut in any case; what else separates
+# words in some script only makes the words that are remembered longer.
+_MARKS = "!-/:-@\\[-`{-~\u2010-\u2027\u2030-\u205e\u3000-\u303f\uff01-\uff0f\uff1a-\uff20"
+_WORD = re.compile(rf"\s*[^\s{_MARKS}]{{1,100}}|\s*[{_MARKS}]|\s+")
 
 
 class TokenCounter:

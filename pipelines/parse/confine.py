@@ -13,6 +13,7 @@ before `seal`. Where seccomp is missing (macOS, other processors) the limits rem
 """
 
 import ctypes
+import errno
 import os
 import platform
 import resource
@@ -86,7 +87,7 @@ def limit(*, memory_bytes: int, cpu_s: int, wall_s: float) -> None:
     _cap(resource.RLIMIT_CORE, 0)
     _cap(resource.RLIMIT_FSIZE, 0)
     _cap(resource.RLIMIT_NPROC, 0)
-    _cap(resource.RLIMIT_CPU, cpu_s)
+    _cap(resource.RLIMIT_CPU, cpu_s, cpu_s + 1)  # at the hard limit the signal is a plain SIGKILL
     if sys.platform == "linux":  # macOS counts shared libraries and refuses any usable value
         _cap(resource.RLIMIT_AS, memory_bytes)
     signal.setitimer(signal.ITIMER_REAL, wall_s + 1)
@@ -102,11 +103,12 @@ def seal() -> None:
         _install(_filter(architecture))
 
 
-def _cap(what: int, value: int) -> None:
-    _, hard = resource.getrlimit(what)
-    if hard != resource.RLIM_INFINITY:
-        value = min(value, hard)
-    resource.setrlimit(what, (value, value))
+def _cap(what: int, soft: int, hard: int | None = None) -> None:
+    _, allowed = resource.getrlimit(what)
+    wanted = (soft, soft if hard is None else hard)
+    if allowed != resource.RLIM_INFINITY:
+        wanted = (min(wanted[0], allowed), min(wanted[1], allowed))
+    resource.setrlimit(what, wanted)
 
 
 def _filter(architecture: str) -> bytes:
@@ -142,7 +144,11 @@ class _Program(ctypes.Structure):
 def _install(program: bytes) -> None:
     fprog = _Program(len(program) // _INSTRUCTION_BYTES, program)
     _prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1))
-    _prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(fprog))
+    try:
+        _prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(fprog))
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # EINVAL: a kernel that was built without seccomp
+            raise
 
 
 def _prctl(option: int, *arguments: object) -> None:

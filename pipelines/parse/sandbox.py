@@ -120,7 +120,6 @@ class SandboxedParser:
         order = {
             "path": [_ROOT, *filter(None, sys.path)],
             "limits": self._limits,
-            "output_bytes": self._output_bytes,
             "suffix": suffix,
             "media_type": media_type,
         }

@@ -23,7 +23,7 @@ MAIN_SHARE = 0.2
 _CHARSET = re.compile(
     rb"""<(?:meta|\?xml)[^>]{0,200}?(?:charset|encoding)\s*=\s*["']?([\w-]+)""", re.I
 )
-_LONG_TAG = re.compile(r"<[a-zA-Z][^>]{20000,}")
+_LONG_TAG = re.compile(r"<[a-zA-Z][^<>]{20000,}")
 _ATTRIBUTE = re.compile(r"\s[^\s=>\"'/]+\s*=")
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _SPACES = re.compile(r"[ \t\r\n\f]+")
@@ -31,102 +31,25 @@ _SPACES_AT_BREAK = re.compile(r"[ \n]*\n[ \n]*")
 _SPACE_RUN = re.compile(r"  +")
 _BANNER = re.compile(r"cookie|consent|gdpr", re.IGNORECASE)
 
+
+def _tags(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
 # Void, or closed by what follows: they do not deepen the tree.
-_FLAT = frozenset(
-    [
-        "area",
-        "base",
-        "br",
-        "col",
-        "embed",
-        "hr",
-        "img",
-        "input",
-        "link",
-        "meta",
-        "source",
-        "track",
-        "wbr",
-        "p",
-        "li",
-        "dt",
-        "dd",
-        "option",
-        "optgroup",
-        "tr",
-        "td",
-        "th",
-        "thead",
-        "tbody",
-        "tfoot",
-        "colgroup",
-        "rp",
-        "rt",
-    ]
+_FLAT = _tags(
+    "area base br col embed hr img input link meta source track wbr "
+    "p li dt dd option optgroup tr td th thead tbody tfoot colgroup rp rt"
 )
-_SKIPPED = frozenset(
-    [
-        "script",
-        "style",
-        "noscript",
-        "template",
-        "head",
-        "nav",
-        "footer",
-        "aside",
-        "button",
-        "select",
-        "textarea",
-        "svg",
-        "iframe",
-        "object",
-        "canvas",
-        "dialog",
-        "audio",
-        "video",
-        "map",
-    ]
+_SKIPPED = _tags(
+    "script style noscript template head nav footer aside button select textarea svg "
+    "iframe object canvas dialog audio video map"
 )
-_SKIPPED_ROLES = frozenset(
-    ["navigation", "banner", "contentinfo", "search", "dialog", "alertdialog", "menu"]
-)
-_BLOCKS = frozenset(
-    [
-        "address",
-        "article",
-        "blockquote",
-        "body",
-        "caption",
-        "center",
-        "dd",
-        "details",
-        "div",
-        "dl",
-        "dt",
-        "fieldset",
-        "figcaption",
-        "figure",
-        "form",
-        "header",
-        "hgroup",
-        "hr",
-        "html",
-        "li",
-        "main",
-        "menu",
-        "ol",
-        "p",
-        "section",
-        "summary",
-        "table",
-        "tbody",
-        "td",
-        "tfoot",
-        "th",
-        "thead",
-        "tr",
-        "ul",
-    ]
+_SKIPPED_ROLES = _tags("navigation banner contentinfo search dialog alertdialog menu")
+_BLOCKS = _tags(
+    "address article blockquote body caption center dd details div dl dt fieldset figcaption "
+    "figure form header hgroup hr html li main menu ol p section summary table tbody td tfoot th "
+    "thead tr ul"
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 
