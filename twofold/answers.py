@@ -12,6 +12,8 @@ from twofold.calls import Answer, Call
 from twofold.errors import ConnectionFailed, TwofoldError, UnexpectedResponse, from_body
 from twofold.schema import Document, ErrorBody
 
+_LONGEST_EVENT = 1_000_000  # bytes; a document's row has a few thousand
+
 
 def read(call: Call[Answer], response: httpx.Response) -> Answer:
     """The answer in a response whose body has been read.
@@ -49,23 +51,36 @@ class Events:
     def __init__(self, url: str) -> None:
         self._url = url
         self._rest = b""
-        self._done = False
+        self.done = False
 
     def feed(self, chunk: bytes) -> Iterator[Document]:
-        """The states that this piece completes."""
+        """The states that this piece completes; `done` is set by a final one.
+
+        Raises:
+            UnexpectedResponse: The stream is not of documents.
+        """
         *complete, self._rest = self._EVENT_END.split(self._rest + chunk)
+        if len(self._rest) > _LONGEST_EVENT:
+            raise self._unexpected(self._rest)
         for event in complete:
-            lines = self._LINE_END.split(event.decode())
+            lines = self._LINE_END.split(event.decode(errors="replace"))
             data = "\n".join(line[5:].lstrip(" ") for line in lines if line.startswith("data:"))
             if data and "event: document" in lines:
-                state = Document.model_validate_json(data)
-                self._done = state.final
+                try:
+                    state = Document.model_validate_json(data)
+                except ValidationError:
+                    raise self._unexpected(event) from None
+                self.done = state.final
                 yield state
 
     def end(self) -> None:
         """Raises ConnectionFailed when the stream broke off before a final state."""
-        if not self._done:
+        if not self.done:
             raise ConnectionFailed(url=self._url, reason="the stream of events broke off")
+
+    def _unexpected(self, received: bytes) -> UnexpectedResponse:
+        excerpt = received[:200].decode(errors="replace")
+        return UnexpectedResponse(url=self._url, status=200, excerpt=excerpt)
 
 
 def _unexpected(response: httpx.Response) -> UnexpectedResponse:

@@ -36,6 +36,7 @@ Answer = TypeVar("Answer", bound=BaseModel)
 Model = TypeVar("Model", bound=BaseModel)
 
 _SLOWEST_UPLOAD = 250_000  # bytes a second; the deadline of an upload grows with its size
+_LONGEST_SILENCE_S = 30.0  # of a stream of events, which says every 15 s that it is alive
 _SEARCH_MARGIN_S = 5.0  # beyond the search's own deadline, for the way there and back
 
 
@@ -121,10 +122,11 @@ def add_texts(documents: Sequence[DocumentText], *, collection: str) -> Call[Acc
 
 
 def documents(
-    collection: str, status: Sequence[DocumentStatus], cursor: str | None
+    collection: str, status: DocumentStatus | Sequence[DocumentStatus], cursor: str | None
 ) -> Call[DocumentList]:
     """`GET /documents`: one page."""
-    params = [("collection", collection), *(("status", each) for each in status)]
+    states = [status] if isinstance(status, str) else status
+    params = [("collection", collection), *(("status", state) for state in states)]
     if cursor is not None:
         params.append(("cursor", cursor))
     return Call("GET", "/documents", DocumentList, params=params)
@@ -147,7 +149,9 @@ def chunks(document_id: str, collection: str) -> Call[PassageList]:
 
 def events(document_id: str, collection: str) -> Call[Document]:
     """`GET /documents/{id}/events`: a stream, to be read with `Events`."""
-    return _of_document("GET", document_id, "/events", collection, Document)
+    return _of_document(
+        "GET", document_id, "/events", collection, Document, extra_s=_LONGEST_SILENCE_S
+    )
 
 
 def delete(document_id: str, collection: str) -> Call[Document]:
@@ -189,6 +193,7 @@ def _of_document(
     answer: type[Answer],
     *,
     idempotent: bool = True,
+    extra_s: float = 0.0,
 ) -> Call[Answer]:
     if not document_id:
         raise InvalidRequest(field="document_id", reason="it is empty")
@@ -201,6 +206,7 @@ def _of_document(
         answer,
         params=[("collection", collection)],
         idempotent=idempotent,
+        extra_s=extra_s,
     )
 
 

@@ -162,7 +162,7 @@ class Client(_BaseClient):
         return self._settled(joined(answers), collection, wait)
 
     def documents(
-        self, collection: str = "default", *, status: Sequence[DocumentStatus] = ()
+        self, collection: str = "default", *, status: DocumentStatus | Sequence[DocumentStatus] = ()
     ) -> Iterator[Document]:
         """Every document, or those in one of the given states; pages are fetched on the way."""
         cursor = None
@@ -190,7 +190,7 @@ class Client(_BaseClient):
         stream = Events(self.base_url)
         try:
             with (
-                call.request(self._http, self._timeout) as request,
+                call.request(self._http, self._timeout + call.extra_s) as request,
                 closing(self._http.send(request, stream=True)) as response,
             ):
                 if not response.is_success:
@@ -198,19 +198,26 @@ class Client(_BaseClient):
                     raise failure(response)
                 for chunk in response.iter_bytes():
                     yield from stream.feed(chunk)
+                    if stream.done:
+                        return
                 stream.end()
         except httpx.RequestError as error:
             raise connection_failed(self.base_url, error) from error
 
     def wait(
-        self, document_ids: Iterable[str], *, collection: str = "default", timeout: float = 60.0
+        self,
+        document_ids: str | Iterable[str],
+        *,
+        collection: str = "default",
+        timeout: float = 60.0,
     ) -> list[Document]:
         """Wait until all are ready or failed, or the time is up; each as it is then.
 
         Look at `final` and `status` of each: running out of time is not an error.
         """
+        ids = [document_ids] if isinstance(document_ids, str) else document_ids
         pauses = polls(timeout)
-        return [self._final(each, collection, pauses) for each in document_ids]
+        return [self._final(each, collection, pauses) for each in ids]
 
     def delete(self, document_id: str, *, collection: str = "default") -> Document:
         """Remove a document and its passages; returns what it was."""
@@ -329,7 +336,7 @@ class AsyncClient(_BaseClient):
         return await self._settled(joined(answers), collection, wait)
 
     async def documents(
-        self, collection: str = "default", *, status: Sequence[DocumentStatus] = ()
+        self, collection: str = "default", *, status: DocumentStatus | Sequence[DocumentStatus] = ()
     ) -> AsyncIterator[Document]:
         """Every document, or those in one of the given states; pages are fetched on the way."""
         cursor = None
@@ -359,7 +366,7 @@ class AsyncClient(_BaseClient):
         call = calls.events(document_id, collection)
         stream = Events(self.base_url)
         try:
-            with call.request(self._http, self._timeout) as request:
+            with call.request(self._http, self._timeout + call.extra_s) as request:
                 async with aclosing(await self._http.send(request, stream=True)) as response:
                     if not response.is_success:
                         await response.aread()
@@ -367,20 +374,23 @@ class AsyncClient(_BaseClient):
                     async for chunk in response.aiter_bytes():
                         for document in stream.feed(chunk):
                             yield document
+                        if stream.done:
+                            return
                     stream.end()
         except httpx.RequestError as error:
             raise connection_failed(self.base_url, error) from error
 
     async def wait(
         self,
-        document_ids: Iterable[str],
+        document_ids: str | Iterable[str],
         *,
         collection: str = "default",
         timeout: float = 60.0,  # noqa: ASYNC109 - running out of it is an answer, no exception
     ) -> list[Document]:
         """Wait until all are final or the time is up; see `Client.wait`."""
+        ids = [document_ids] if isinstance(document_ids, str) else document_ids
         pauses = polls(timeout)
-        return [await self._final(each, collection, pauses) for each in document_ids]
+        return [await self._final(each, collection, pauses) for each in ids]
 
     async def delete(self, document_id: str, *, collection: str = "default") -> Document:
         """Remove a document and its passages; returns what it was."""

@@ -455,6 +455,15 @@ def test_waiting_ends_when_the_time_is_up_with_the_state_as_it_is(ask):
     assert [(each.status, each.progress, each.final) for each in done] == [("parsing", 0.5, False)]
 
 
+def test_a_single_state_or_id_stands_for_a_list_of_one(ask):
+    server = Script(httpx.Response(200, json={"documents": [], "cursor": None}))
+    ask(server, lambda client: client.documents(status="failed"))
+    assert server.requests[0].url.params.get_list("status") == ["failed"]
+
+    server = Script(httpx.Response(200, json=document("d1")))
+    assert [each.id for each in ask(server, lambda client: client.wait("d1"))] == ["d1"]
+
+
 def test_an_upload_can_wait_and_keeps_its_verdict(ask, tmp_path):
     (tmp_path / "a.md").write_text("# A")
     server = Script(
@@ -501,6 +510,18 @@ def test_a_stream_that_breaks_off_is_an_error_and_not_an_end(ask):
     body = sse(document(status="parsing"), document(status="ready"))[:-20]
     with pytest.raises(ConnectionFailed, match="broke off"):
         ask(Script(httpx.Response(200, stream=Pieces(body, 50))), lambda c: c.events("d1"))
+
+
+@pytest.mark.parametrize("body", [b"event: document\ndata: {}\n\n", b"x" * 1_100_000])
+def test_a_stream_that_is_not_of_documents_is_said_to_be_none(ask, body):
+    with pytest.raises(UnexpectedResponse):
+        ask(Script(httpx.Response(200, stream=Pieces(body, 65_536))), lambda c: c.events("d1"))
+
+
+def test_the_stream_is_left_at_the_final_state_whatever_follows(ask):
+    body = sse(document(), document(status="parsing"))
+    server = Script(httpx.Response(200, stream=Pieces(body, len(sse(document())))))
+    assert [each.status for each in ask(server, lambda c: c.events("d1"))] == ["ready"]
 
 
 def test_an_error_before_the_first_event_is_raised_as_its_class(ask):
