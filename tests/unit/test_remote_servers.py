@@ -14,7 +14,7 @@ import pytest
 from pipelines.models.remote import RemoteEmbedder, RemoteReranker, remote_embedder, remote_reranker
 from pipelines.ports import Pairs
 from twofold.errors import ConfigurationError, ModelUnavailable
-from twofold.remote import EmbeddingServer, EmbedOptions, RerankOptions, RerankServer
+from twofold.remote import EmbeddingServer, EmbedOptions, RerankOptions, RerankServer, prompts
 from twofold.remote.prompts import DEFAULT_INSTRUCTION
 
 KEY = "sk-sesame"
@@ -404,12 +404,31 @@ def test_longer_vectors_than_wanted_are_cut_and_shorter_ones_refused() -> None:
         embedder(8).embed_passages(["abc"])
 
 
-def test_a_server_of_many_models_needs_a_name() -> None:
-    many = httpx.MockTransport(
-        lambda _: httpx.Response(200, json={"data": [{"id": "a"}, {"id": "b"}]})
-    )
-    with pytest.raises(ConfigurationError, match=r"2 models; add \?model=NAME"):
-        _ = remote_embedder("openai+http://model", transport=many).name
+@pytest.mark.parametrize(
+    "listing",
+    [
+        httpx.Response(200, json={"data": [{"id": "a"}, {"id": "b"}]}),
+        httpx.Response(200, json={"data": None}),
+        httpx.Response(200, json=["a"]),
+        httpx.Response(404),
+    ],
+)
+def test_an_embedder_that_does_not_name_its_one_model_needs_a_name(
+    listing: httpx.Response,
+) -> None:
+    model = remote_embedder("openai+http://model", transport=httpx.MockTransport(lambda _: listing))
+    with pytest.raises(ConfigurationError, match=r"add \?model=NAME"):
+        _ = model.name
+
+
+def test_a_reranker_has_a_name_even_while_it_is_away() -> None:
+    def away(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    pauses: list[float] = []
+    assert reranker(away, pauses).name == "jina+http://model"
+    assert reranker(openai).name == "Qwen/Qwen3-Embedding-0.6B"
+    assert not pauses
 
 
 def test_docker_model_runner_has_its_own_paths() -> None:
@@ -448,3 +467,15 @@ def test_several_queries_are_scored_in_one_batch() -> None:
     assert none.scores.shape == none.truncated.shape == (0,)
     assert last.scores.shape == (1,)
     assert last.truncated.dtype == bool
+
+
+def test_the_prompts_sent_to_servers_are_those_of_the_engine_to_the_letter() -> None:
+    from pipelines.models import qwen3_prompt as engine
+
+    query = prompts.qwen3_rerank_query("q", "i")
+    [passage] = prompts.qwen3_rerank_passages(["p"])
+    body = engine.RERANK_BODY.format(instruction="i", query="q", document="p")
+    assert query + passage == engine.RERANK_PREFIX + body + engine.RERANK_SUFFIX
+    assert prompts.qwen3_embedding_query("q", None) == engine.EMBED_QUERY.format(
+        instruction=engine.DEFAULT_INSTRUCTION, query="q"
+    )

@@ -10,7 +10,7 @@ import httpx
 from twofold.doctor.embedder import diagnose_embedder
 from twofold.doctor.reranker import diagnose_reranker
 from twofold.doctor.verdict import Verdict
-from twofold.errors import ConfigurationError, ModelUnavailable
+from twofold.errors import ConfigurationError, ModelUnavailable, TwofoldError
 from twofold.remote import (
     EmbeddingServer,
     EmbedOptions,
@@ -86,7 +86,7 @@ def doctor_reranker(remote: Remote, transport: httpx.BaseTransport | None = None
 
     way = _find("reranker", remote, RERANK_WAYS, connect, ask)
     with closing(connect(way, options.retries)) as server:
-        verdict = _test_reranker(server, f"at {remote.url} ({way[0]})")
+        verdict = _test_reranker(server, way[0])
     return _with_setting(verdict, "TWOFOLD_RERANKER", remote, way)
 
 
@@ -95,7 +95,7 @@ def doctor_embedder(remote: Remote, transport: httpx.BaseTransport | None = None
 
     Raises:
         ModelUnavailable: It does not answer, or in no known dialect.
-        ConfigurationError: It serves several models and none is named.
+        ConfigurationError: It does not say which one model it serves, and none is named.
     """
     options = EmbedOptions.read(remote)
     key = options.api_key()
@@ -120,7 +120,9 @@ def doctor_embedder(remote: Remote, transport: httpx.BaseTransport | None = None
     return _with_setting(verdict, "TWOFOLD_EMBEDDER", remote, way)
 
 
-def _test_reranker(server: RerankServer, where: str) -> Verdict:
+def _test_reranker(server: RerankServer, dialect: Dialect) -> Verdict:
+    name = "" if server.name.endswith(server.url) else f" {server.name}"
+
     def score(query: str, passages: Sequence[str]) -> Sequence[float]:
         return server.score(query, passages).scores
 
@@ -129,7 +131,7 @@ def _test_reranker(server: RerankServer, where: str) -> Verdict:
 
     return diagnose_reranker(
         score,
-        subject=f"reranker {server.name} {where}",
+        subject=f"reranker{name} at {server.url} ({dialect})",
         model=server.name,
         instructed=instructed if server.takes_instructions else None,
         long_words=LONG_WORDS,
@@ -149,7 +151,7 @@ def _find(
     """
     if remote.dialect is not None:
         return remote.dialect, None
-    refusals = []
+    refusals: list[tuple[Way, TwofoldError]] = []
     for way in ways:
         try:
             with closing(connect(way, 0)) as server:
@@ -158,13 +160,16 @@ def _find(
             status = error.details.get("status")
             if status is None or status in (401, 403):
                 raise
-            refusals.append(f"{way[0]} {way[1] or ''}".strip() + f": {error.details['reason']}")
+            refusals.append((way, error))
+        except ConfigurationError as error:  # this dialect has to name a model
+            refusals.append((way, error))
         else:
             return way
+    tried = "; ".join(
+        f"{dialect}{path or ''}: {error.details['reason']}" for (dialect, path), error in refusals
+    )
     raise ModelUnavailable(
-        role=role,
-        url=remote.url,
-        reason=f"it speaks no dialect that Twofold knows ({'; '.join(refusals)})",
+        role=role, url=remote.url, reason=f"it speaks no dialect that Twofold knows ({tried})"
     )
 
 

@@ -132,6 +132,14 @@ def read_vectors(reply: object, count: int) -> list[Sequence[float]]:
     return vectors
 
 
+def read_models(reply: object) -> list[str]:
+    """Names in an OpenAI-like list of models; empty for any other reply."""
+    rows = reply.get("data") if isinstance(reply, Mapping) else None
+    found = rows if isinstance(rows, list) else []
+    names = [row.get("id") for row in found if isinstance(row, Mapping)]
+    return [name for name in names if isinstance(name, str)]
+
+
 def _rows(reply: object) -> list[object]:
     """The list inside a reply: bare, or under `results`, `data`, or `output.results`."""
     if isinstance(reply, list):

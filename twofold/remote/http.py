@@ -17,6 +17,7 @@ from twofold.remote.dialects import Body
 
 MAX_REPLY_BYTES = 256 * 1024 * 1024
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+LOOK_UP_S = 5.0
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 8.0
 
@@ -86,8 +87,16 @@ class JsonClient:
         self._http.close()
 
     def get(self, url: str) -> object:
-        """Fetch JSON; raises as `post` does."""
-        return self._call("GET", url, None)
+        """Fetch JSON in one short try: what a server says of itself is worth no waiting.
+
+        Raises:
+            ModelUnavailable: As `post` does.
+        """
+        deadline = time.monotonic() + min(self._timeout, LOOK_UP_S)
+        try:
+            return self._once("GET", url, None, deadline)
+        except (_Transient, TooMuch) as fault:
+            raise self.unavailable(str(fault), status=getattr(fault, "status", None)) from None
 
     def post(self, url: str, body: Body) -> object:
         """Send JSON and read JSON.
@@ -99,7 +108,7 @@ class JsonClient:
         """
         # A lone surrogate has no UTF-8 form; the model gets a question mark in its place.
         content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
-        return self._call("POST", url, content)
+        return self._patiently("POST", url, content)
 
     def unavailable(
         self, reason: str, *, status: int | None = None, retry_after: float | None = None
@@ -109,7 +118,7 @@ class JsonClient:
             retry_after=retry_after, role=self._role, url=self._url, reason=reason, status=status
         )
 
-    def _call(self, method: str, url: str, content: bytes | None) -> object:
+    def _patiently(self, method: str, url: str, content: bytes) -> object:
         deadline = time.monotonic() + self._timeout
         attempt = 0
         while True:

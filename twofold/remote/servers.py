@@ -61,6 +61,7 @@ class _Server:
         self._asked_batch = options.batch
         self._max_bytes = options.max_bytes or dialects.MAX_BYTES.get(dialect, DEFAULT_BYTES)
         self._learned_batch: int | None = None
+        self._info: dict[str, object] | None = None
         self._warned = False
         self._http = JsonClient(
             url,
@@ -81,18 +82,32 @@ class _Server:
             self._warned = True
             log.warning(message, *values)
 
-    @cached_property
+    @property
     def info(self) -> Mapping[str, object]:
-        """What TEI's `GET /info` says; empty for every other server."""
-        if self.dialect != "tei":
-            return {}
-        try:
-            reply = self._http.get(dialects.endpoint(self.url, "/info"))
-        except ModelUnavailable as error:
-            if error.details.get("status") is None:
-                raise
-            return {}  # some gateways pass on the endpoint and not /info
-        return reply if isinstance(reply, dict) else {}
+        """What TEI's `GET /info` says; empty for every other server, and while it is away."""
+        if self._info is None and self.dialect == "tei":
+            try:
+                reply = self._http.get(dialects.endpoint(self.url, "/info"))
+            except ModelUnavailable as error:
+                if error.details.get("status") != 404:
+                    return {}
+                reply = {}  # some gateways pass on the endpoint and not /info
+            self._info = reply if isinstance(reply, dict) else {}
+        return self._info or {}
+
+    def served_model(self) -> str | None:
+        """The name in the setting, else of the one model that the server says it serves.
+
+        Raises:
+            ModelUnavailable: It does not say.
+        """
+        if self._model is not None:
+            return self._model
+        if isinstance(told := self.info.get("model_id"), str):
+            return told
+        listing = "/engines/v1/models" if self.dialect == "dmr" else "/v1/models"
+        names = dialects.read_models(self._http.get(dialects.endpoint(self.url, listing)))
+        return names[0] if len(names) == 1 else None
 
     @property
     def batch(self) -> int:
@@ -191,11 +206,14 @@ class RerankServer(_Server):
         self._instruction = options.instruction
         self._template = options.template
 
-    @property
+    @cached_property
     def name(self) -> str:
-        """The served model, as far as setting or server tell it."""
-        told = self.info.get("model_id")
-        return self._model or (told if isinstance(told, str) else f"{self.dialect}+{self.url}")
+        """The served model, or the URL where neither setting nor server tells it."""
+        try:
+            served = self.served_model()
+        except ModelUnavailable:
+            served = None
+        return served or f"{self.dialect}+{self.url}"
 
     @property
     def takes_instructions(self) -> bool:
@@ -275,12 +293,21 @@ class EmbeddingServer(_Server):
         """The served model: from the setting, else as the server tells it.
 
         Raises:
-            ConfigurationError: The server serves several models, or does not tell.
+            ConfigurationError: Neither names one; a collection must know its model for certain.
+            ModelUnavailable: The server does not answer.
         """
-        if self._model is not None:
-            return self._model
-        told = self.info.get("model_id")
-        return told if isinstance(told, str) else self._only_model()
+        try:
+            served = self.served_model()
+        except ModelUnavailable as error:
+            if error.details.get("status") is None:
+                raise
+            served = None
+        if served is None:
+            raise ConfigurationError(
+                setting=f"the embedder at {self.url}",
+                reason="it does not say which one model it serves; add ?model=NAME to the URL",
+            )
+        return served
 
     @property
     def max_tokens(self) -> int:
@@ -329,29 +356,3 @@ class EmbeddingServer(_Server):
             )
 
         return [vector for vector, _ in self._split(texts, call)]
-
-    def _only_model(self) -> str:
-        """The one model that an OpenAI-like server lists."""
-        listing = dialects.endpoint(self.url, "/v1/models")
-        if self.dialect == "dmr":
-            listing = dialects.endpoint(self.url, "/engines/v1/models")
-        try:
-            reply = self._http.get(listing)
-        except ModelUnavailable as error:
-            if error.details.get("status") != 404:
-                raise
-            raise self._http.unavailable(
-                "it does not list its models; add ?model=NAME to the URL", status=404
-            ) from None
-        rows = reply.get("data") if isinstance(reply, dict) else None
-        names = [
-            row["id"]
-            for row in (rows if isinstance(rows, list) else [])
-            if isinstance(row, dict) and isinstance(row.get("id"), str)
-        ]
-        if len(names) != 1:
-            raise ConfigurationError(
-                setting=f"the embedder at {self.url}",
-                reason=f"it serves {len(names)} models; add ?model=NAME to the URL",
-            )
-        return str(names[0])
