@@ -12,10 +12,12 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     FiniteFloat,
     JsonValue,
     StringConstraints,
+    Tag,
     model_validator,
 )
 
@@ -262,7 +264,19 @@ class Not(_Request):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
-Filter: TypeAlias = And | Or | Not | Condition
+def _kind(value: object) -> str:
+    """Which of the four a filter is meant to be, so that an error speaks of that one alone."""
+    keys = value if isinstance(value, dict) else getattr(value, "model_fields_set", ())
+    return next((kind for kind in ("and", "or", "not") if kind in keys or f"{kind}_" in keys), "")
+
+
+Filter: TypeAlias = Annotated[
+    Annotated[And, Tag("and")]
+    | Annotated[Or, Tag("or")]
+    | Annotated[Not, Tag("not")]
+    | Annotated[Condition, Tag("")],
+    Discriminator(_kind),
+]
 
 
 def filter_depth(tree: Filter) -> int:

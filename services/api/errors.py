@@ -83,7 +83,7 @@ def install(app: FastAPI) -> None:
 def from_validation(error: RequestValidationError) -> TwofoldError:
     """The first thing that is wrong with a request, as a sentence without the caller's data."""
     first = error.errors()[0]
-    if first["type"] == "json_invalid":
+    if first["type"] == "json_invalid" and isinstance(first["loc"][-1], int):
         return errors.MalformedRequest(
             reason=f"it is not valid JSON ({first['ctx']['error']} at character {first['loc'][-1]})"
         )
