@@ -43,9 +43,7 @@ def create_app(twofold: Twofold) -> FastAPI:
         description=DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         middleware=[Middleware(RequestIds), Middleware(BodyLimit, cap=cap)],
-        responses={
-            "default": {"model": ErrorBody, "description": "What was wrong, and what to do."}
-        },
+        responses={"default": FAILURE},
         separate_input_output_schemas=False,
     )
     app.state.twofold = twofold
