@@ -1,9 +1,9 @@
 """The embedded store: the Qdrant engine inside the process (qdrant-edge-py).
 
 The engine holds the GIL in every call, so handing its calls to another thread would free nobody:
-the `async` methods make them inline. They take 0.1 to 5 ms; a flush takes some 20 ms and comes
-once per upload and once per published document. `optimize`, which takes minutes, runs in a child
-process before a shard is opened, see `hnsw`.
+the `async` methods make them inline. They take 0.1 to 5 ms. What they write is durable when the
+engine's log is synced, once per upload and once per published document, see `wal`. `optimize`,
+which takes minutes, runs in a child process before a shard is opened, see `hnsw`.
 
 One lock makes what takes several operations look like one to every thread of the process. What
 `publish` does in several operations is one after a crash as well: the row is marked first, and
@@ -143,7 +143,7 @@ class EdgeStore:
             shard = self._shard(tenant, collection)
             self._require_space(self._reserve_bytes)
             shard.upsert([records.row_point(tenant, document) for document in documents])
-            shard.flush()
+            shard.sync()
 
     async def touch_document(self, tenant: str, document: Document) -> bool:
         with self._lock:
@@ -209,7 +209,7 @@ class EdgeStore:
             self._require_space(self._reserve_bytes // 4)
             shard = self._shard(tenant, collection)
             shard.delete(every(match("tenant", tenant), match("document", document_id)))
-            shard.flush()
+            shard.sync()
         return row
 
     def _row(self, shard: Shard, tenant: str, document_id: str) -> Document | None:
@@ -261,7 +261,7 @@ class EdgeStore:
                 shard.delete(
                     every(chunks_of(tenant, document.id), version, match("kind", "staged"))
                 )
-            shard.flush()
+            shard.sync()
             self._warn_if_large(shard)
         return current
 
@@ -281,7 +281,7 @@ class EdgeStore:
         marked = every(match("kind", "document"), match("facts", PUBLISHING))
         for payload in list(shard.payloads(marked)):
             self._switch(shard, str(payload["tenant"]), records.row_of(payload))
-        shard.flush()
+        shard.sync()
 
     async def get_chunks(self, tenant: str, collection: str, document_id: str) -> list[Chunk]:
         where = every(visible(tenant), match("document", document_id))

@@ -6,8 +6,8 @@
 
 What is worth knowing of the engine (qdrant-edge-py 0.9), by experiment:
 
-- A write survives a SIGKILL as soon as the call returns (the log is replayed at load) and a power
-  loss only after `flush`. One operation is applied whole or not at all.
+- A write survives a SIGKILL as soon as the call returns: the log is replayed at load. It survives
+  a power loss when the log was synced, see `wal`. An operation is applied whole or not at all.
 - Its files are mapped into memory, so that a full disk is a SIGBUS and not an error: whoever
   writes makes sure of the space beforehand (`edge.EdgeStore`).
 - A filter on a key without an index reads every payload: 10,000 points cost 40 to 110 ms, with
@@ -30,6 +30,7 @@ import qdrant_edge as engine
 from pipelines.ports import Collection
 from pipelines.store.durable import make_folder, storage_full, write_file
 from pipelines.store.records import DENSE, SPARSE, Payload
+from pipelines.store.wal import sync_log
 from twofold.errors import StartupError
 
 _KEYWORD = engine.PayloadSchemaType.Keyword
@@ -122,10 +123,11 @@ class Shard:
         with storage_full(self._folder):
             self._shard.update(operation)
 
-    def flush(self) -> None:
+    def sync(self) -> None:
         """Make everything until now survive a power loss."""
         with storage_full(self._folder):
-            self._shard.flush()
+            if sync_log(self._folder / "shard"):
+                self._shard.flush()
 
     def get(self, point_id: UUID) -> Payload | None:
         """Payload of a point."""

@@ -1,10 +1,11 @@
 """What the embedded store has acknowledged survives a SIGKILL, whole and once."""
 
 import random
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,16 @@ import pytest
 
 from pipelines.store.edge import EdgeStore
 from tests.support.crashing_writer import TENANT, texts_of
-from tests.support.stored import COLLECTION, query, ready, row, stage
+from tests.support.stored import (
+    COLLECTION,
+    found,
+    ingest,
+    next_version,
+    query,
+    ready,
+    row,
+    stage,
+)
 from twofold.errors import CollectionNotFound, DocumentNotFound
 
 pytestmark = pytest.mark.anyio
@@ -109,7 +119,7 @@ async def test_acknowledged_writes_survive_being_killed_at_any_moment(tmp_path: 
     assert any(each[0].chunks for each in ledger.possible.values())
 
 
-STEPS: Sequence[str] = ("upsert", "delete", "set_payload", "upsert", "flush")
+STEPS: Sequence[str] = ("upsert", "delete", "set_payload", "upsert", "sync")
 
 
 def publish_until(folder: Path, survived: int) -> None:
@@ -163,4 +173,52 @@ async def test_publishing_is_all_or_nothing_wherever_it_is_cut_off(
     assert await store.publish("mine", ready(second, 2))
     texts = {chunk.text for chunk in await store.get_chunks("mine", COLLECTION.name, "d")}
     assert texts == new
+    await store.close()
+
+
+def lose_power(earlier: Path, now: Path, after: Path, *, kept: Callable[[], bool]) -> None:
+    """Make the folder that a power loss could leave.
+
+    The log was synced and is as it is now. Of every other file the system has written the present
+    state to the disk, or it has not.
+    """
+    shutil.copytree(now, after)
+    for path in [each for each in after.rglob("*") if each.is_file()]:
+        name = path.relative_to(after)
+        if "wal" not in name.parts and not kept():
+            old = earlier / name
+            shutil.copy2(old, path) if old.exists() else path.unlink()
+
+
+@pytest.mark.parametrize("share_written", [0.0, 0.3, 0.5, 0.7])
+async def test_acknowledged_writes_survive_a_power_loss(
+    tmp_path: Path, share_written: float
+) -> None:
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}")
+    draw = random.Random(seed)
+    store = EdgeStore.open(tmp_path / "now")
+    await store.ensure_collection(TENANT, COLLECTION)
+    for number in range(3):
+        await ingest(store, TENANT, row(f"d{number}"), [f"d{number} a", f"d{number} b"])
+    await store.close()
+    shutil.copytree(tmp_path / "now", tmp_path / "earlier")
+    store = EdgeStore.open(tmp_path / "now")
+    await store.delete_document(TENANT, COLLECTION.name, "d0")
+    await ingest(store, TENANT, next_version(row("d1")), ["d1 new"])
+    await store.put_documents(TENANT, [row("d3")])
+    await stage(store, TENANT, row("d3"), ["d3 a"])
+    await store.put_documents(TENANT, [row("d4")])
+    lose_power(
+        tmp_path / "earlier",
+        tmp_path / "now",
+        tmp_path / "after",
+        kept=lambda: draw.random() < share_written,
+    )
+    await store.close()
+    store = EdgeStore.open(tmp_path / "after")
+    assert await found(store, TENANT) == {"d1 new", "d2 a", "d2 b"}
+    assert await store.count_documents(TENANT, COLLECTION.name) == {"ready": 2, "queued": 2}
+    assert await store.publish(TENANT, ready(row("d3"), 1))
+    assert await found(store, TENANT) == {"d1 new", "d2 a", "d2 b", "d3 a"}
     await store.close()
