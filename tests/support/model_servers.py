@@ -251,6 +251,7 @@ def _serve(
 ) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one packet: else each answer waits for an ACK
 
         def do_GET(self) -> None:
             self._answer(pages.get(self.path))
@@ -272,7 +273,7 @@ def _serve(
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = False  # closing waits for every connection to end
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
