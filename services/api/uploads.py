@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from pipelines.documents import Upload
+from pipelines.parse.door import HEAD_BYTES, refusal
 from twofold import errors
 from twofold.errors import TwofoldError
 from twofold.schema import AddDocuments, CollectionName, DocumentId, DocumentText, Metadata
@@ -96,8 +97,9 @@ async def from_form(form: FormData, *, cap: int, folder: Path) -> Batch:
     batch = Batch(said.collection, wait=said.wait)
     for number, (_, file) in enumerate(files):
         name = name_of(file)
-        if refusal := refusal_of(name, file.size or 0, cap):
-            batch.refused.append((name, refusal))
+        head = await file.read(HEAD_BYTES)
+        if refused := refusal_of(name, file.size or 0, cap) or foreign(name, head, file):
+            batch.refused.append((name, refused))
             continue
         content, sha256 = await asyncio.to_thread(spool, file, folder / str(number))
         batch.uploads.append(
@@ -124,8 +126,8 @@ def from_json(body: bytes, *, cap: int) -> Batch:
     batch = Batch(said.collection)
     for document in said.documents:
         upload = from_text(document)
-        if refusal := refusal_of(upload.name, upload.size, cap):
-            batch.refused.append((upload.name, refusal))
+        if refused := refusal_of(upload.name, upload.size, cap):
+            batch.refused.append((upload.name, refused))
         else:
             batch.uploads.append(upload)
     return batch
@@ -163,6 +165,12 @@ def refusal_of(name: str, size: int, cap: int) -> TwofoldError | None:
             advice="split it, or raise TWOFOLD_MAX_UPLOAD_BYTES.",
         )
     return None
+
+
+def foreign(name: str, head: bytes, file: UploadFile) -> TwofoldError | None:
+    """Why a file does not get past the door, judged by its first bytes."""
+    sentence = refusal(head, name=name, media_type=file.content_type)
+    return errors.UnsupportedFormat(f"'{name}': {sentence}", name=name) if sentence else None
 
 
 def spool(file: UploadFile, path: Path) -> tuple[bytes | Path, str]:
