@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from transformers import Qwen3Config
 
-from pipelines.models.packed_decoder import MLP_ROWS
+from pipelines.models.packed_layer import block_rows
 
-CPU_TOKENS = 4_096
+CPU_TOKENS = 16_384
 """Beyond this a batch on a processor gains no speed and only takes memory."""
 CUDA_TOKENS = 65_536
 """The same on a GPU: all its multiprocessors have been busy for long."""
@@ -20,15 +20,16 @@ SHARE = 0.8
 class BatchMemory:
     """Predicted peak of what one batch allocates beyond the weights.
 
-    With h the hidden size, q and k the widths of all query and of all key heads, i the inner size
-    and b bytes a number, a row of T tokens holds at its peak, which is the larger of
+    With h the hidden size, q and k the widths of all query and of all key heads, i the inner size,
+    d the head size and b bytes a number, T rows in blocks of R hold at their peak the larger of
 
-        attention:     b T (2h + 2q + 2k) + b T (q + 2k)    states, queries, output, keys, values;
-                                                            rotated queries or gathered keys
-        feed-forward:  b T 3h + b min(T, MLP_ROWS) (3i)     states, sum; gate, up and their product
+        attention:     b T (h + 2q + 4k)              states; queries and output; keys and values,
+                                                      gathered once more on CUDA
+        feed-forward:  b T (h + q + 2k) + b R (h + 2i)  states, output, keys, values; a block's
+                                                      normed states, gate and up
 
-    plus b T 2d for the rotation and 8 T for the ids. Weights and the kept beginning
-    (2 b k tokens per layer) come on top and do not depend on T.
+    plus b T 2d for the rotation and 16 T for ids and positions. Weights and the kept beginning
+    (2 b k a token and layer) come on top and do not depend on T.
     """
 
     hidden: int
@@ -37,10 +38,11 @@ class BatchMemory:
     inner: int
     head: int
     width: int
+    rows: int
 
     @classmethod
-    def of(cls, config: Qwen3Config, dtype: torch.dtype) -> "BatchMemory":
-        """The sizes of a model, whose numbers take the bytes of `dtype`."""
+    def of(cls, config: Qwen3Config, dtype: torch.dtype, device: torch.device) -> "BatchMemory":
+        """The sizes of a model in this number format on this device."""
         head = head_size(config)
         return cls(
             hidden=config.hidden_size,
@@ -49,14 +51,17 @@ class BatchMemory:
             inner=config.intermediate_size,
             head=head,
             width=dtype.itemsize,
+            rows=block_rows(device),
         )
 
     def peak_bytes(self, tokens: int) -> int:
         """Predicted peak of a batch of so many tokens."""
-        attention = tokens * (2 * self.hidden + 3 * self.queries + 4 * self.keys)
-        inner = 3 * self.inner * min(tokens, MLP_ROWS)
-        feed_forward = tokens * 3 * self.hidden + inner
-        return self.width * (max(attention, feed_forward) + 2 * tokens * self.head) + 8 * tokens
+        block = min(tokens, self.rows)
+        attention = tokens * (self.hidden + 2 * self.queries + 4 * self.keys)
+        inputs = tokens * (self.hidden + self.queries + 2 * self.keys)
+        feed_forward = inputs + block * (self.hidden + 2 * self.inner)
+        rotation = 2 * tokens * self.head
+        return self.width * (max(attention, feed_forward) + rotation) + 16 * tokens
 
     def tokens_in(self, free_bytes: int) -> int:
         """The most tokens whose predicted peak fits; at least 1."""
@@ -72,7 +77,9 @@ class BatchMemory:
 def token_budget(config: Qwen3Config, dtype: torch.dtype, device: torch.device) -> int:
     """Most tokens of a batch: what is fast on such a device, if its free memory holds that."""
     fast = CUDA_TOKENS if device.type == "cuda" else CPU_TOKENS
-    return min(fast, BatchMemory.of(config, dtype).tokens_in(int(SHARE * free_bytes(device))))
+    return min(
+        fast, BatchMemory.of(config, dtype, device).tokens_in(int(SHARE * free_bytes(device)))
+    )
 
 
 def head_size(config: Qwen3Config) -> int:

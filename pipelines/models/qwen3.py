@@ -23,7 +23,8 @@ from torch import Tensor
 from pipelines.models.checkpoint import Checkpoint, open_checkpoint
 from pipelines.models.device import pick_attention, pick_device, pick_dtype
 from pipelines.models.memory import token_budget as budget_of
-from pipelines.models.packed_decoder import Branch, PackedDecoder, common_length
+from pipelines.models.packed_decoder import PackedDecoder
+from pipelines.models.packed_row import Branch, common_length
 from pipelines.models.qwen3_prompt import EmbedPrompts, Prompt, PromptTokenizer, RerankPrompts
 from pipelines.ports import Pairs, PairScores, RerankProfile, Vector
 from twofold.errors import ConfigurationError, ModelUnfit

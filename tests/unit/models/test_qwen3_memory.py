@@ -11,9 +11,11 @@ from transformers import Qwen3Config, Qwen3Model
 
 from pipelines.models.memory import CPU_TOKENS, BatchMemory, free_bytes, token_budget
 from pipelines.models.packed_attention import SDPA
-from pipelines.models.packed_decoder import Branch, PackedDecoder
+from pipelines.models.packed_decoder import PackedDecoder
+from pipelines.models.packed_row import Branch
 from tests.support.checkpoints import make_embedder
 
+CPU = torch.device("cpu")
 SHAPE_06B = Qwen3Config(
     hidden_size=1024,
     num_hidden_layers=28,
@@ -69,12 +71,12 @@ def test_the_predicted_peak_is_near_the_measured_one(
     branch = Branch((1, 2, 3), [tuple(range(3, 3 + length)) for _ in range(count)])
     with HeldBytes() as measured:
         decoder.last_states([branch])
-    predicted = BatchMemory.of(model.config, torch.float32).peak_bytes(length * count + 3)
+    predicted = BatchMemory.of(model.config, torch.float32, CPU).peak_bytes(length * count + 3)
     assert 0.8 * measured.peak < predicted < 1.6 * measured.peak
 
 
 def test_the_tokens_that_fit_are_the_most_that_fit() -> None:
-    memory = BatchMemory.of(SHAPE_06B, torch.bfloat16)
+    memory = BatchMemory.of(SHAPE_06B, torch.bfloat16, CPU)
     for free in (10**6, 10**8, 10**10):
         tokens = memory.tokens_in(free)
         assert memory.peak_bytes(tokens) <= free < memory.peak_bytes(tokens + 1)
@@ -82,14 +84,13 @@ def test_the_tokens_that_fit_are_the_most_that_fit() -> None:
 
 
 def test_the_budget_follows_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu = torch.device("cpu")
-    assert free_bytes(cpu) > 0
+    assert free_bytes(CPU) > 0
     monkeypatch.setattr("pipelines.models.memory.free_bytes", lambda _device: 10**12)
-    assert token_budget(SHAPE_06B, torch.bfloat16, cpu) == CPU_TOKENS
+    assert token_budget(SHAPE_06B, torch.bfloat16, CPU) == CPU_TOKENS
     monkeypatch.setattr("pipelines.models.memory.free_bytes", lambda _device: 10**8)
-    assert 100 < token_budget(SHAPE_06B, torch.float32, cpu) < CPU_TOKENS
+    assert 100 < token_budget(SHAPE_06B, torch.float32, CPU) < CPU_TOKENS
 
 
 def test_a_sequence_of_32_thousand_tokens_fits_in_little_memory() -> None:
-    memory = BatchMemory.of(SHAPE_06B, torch.bfloat16)
+    memory = BatchMemory.of(SHAPE_06B, torch.bfloat16, CPU)
     assert memory.peak_bytes(32_768) < 1.2e9

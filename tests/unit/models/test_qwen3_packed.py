@@ -11,7 +11,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from pipelines.models import packed_attention
 from pipelines.models.packed_attention import QUERY_ROWS, SDPA, VARLEN, packed_sdpa
-from pipelines.models.packed_decoder import Branch, PackedDecoder, common_length
+from pipelines.models.packed_decoder import PackedDecoder
+from pipelines.models.packed_row import Branch, common_length
 from tests.support.checkpoints import make_embedder
 
 PLENTY = 1_000_000
