@@ -1,0 +1,188 @@
+"""Ranking: two lists become the recall order, and the second stage's scores reorder its head.
+
+    recalled = rank_recall(candidates)
+    ranked = rank_fused(recalled, outcome, profile=reranker.profile, fusion=request.fusion)
+
+Everything here is pure. Scores of different origin become comparable by min-max normalisation
+over the candidates of one query; on the collections of `make bench-quality` sums of such scores
+rank better than reciprocal ranks do. Equal scores are ordered by chunk id, so that the same
+candidates give the same order, whatever order they come in.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pipelines.ports import Candidate, RerankOutcome, RerankProfile
+from twofold.schema import Fusion
+
+SPARSE_WEIGHT = 0.5
+"""What a normalised BM25 score counts beside a normalised cosine."""
+RRF_K = 60
+"""The constant of reciprocal rank fusion, as in the paper."""
+DECIMALS = 6
+"""Of a score: what float32 carries. Rounding before sorting keeps noise from making an order."""
+
+Floats: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A candidate in the order of the first stage.
+
+    Attributes:
+        score: In 0..1.
+        rank: Counted from 1.
+    """
+
+    candidate: Candidate
+    score: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """A candidate in the final order.
+
+    Attributes:
+        score: In 0..1; no result has a greater one than the result before it.
+        rerank: The second stage's own score; None where it gave none.
+        truncated: Whether the second stage saw only the beginning of the passage.
+    """
+
+    recalled: Recalled
+    score: float
+    rerank: float | None = None
+    truncated: bool = False
+
+
+def rank_recall(candidates: Sequence[Candidate]) -> list[Recalled]:
+    """Order the candidates of one query by what both lists of the first stage say."""
+    scores = recall_scores(
+        _column(each.dense for each in candidates), _column(each.sparse for each in candidates)
+    )
+    ranked = sorted(
+        zip(_rounded(scores), candidates, strict=True),
+        key=lambda pair: (-pair[0], pair[1].chunk.id),
+    )
+    return [Recalled(candidate, score, rank) for rank, (score, candidate) in enumerate(ranked, 1)]
+
+
+def rank_fused(
+    recalled: Sequence[Recalled],
+    outcome: RerankOutcome,
+    *,
+    profile: RerankProfile,
+    fusion: Fusion,
+) -> list[Fused]:
+    """Reorder what the second stage scored; the rest follows in recall order.
+
+    Args:
+        recalled: In recall order.
+        outcome: Scores of the first of them, NaN where there is none.
+        profile: How far the second stage is to be trusted where `fusion` leaves it open.
+        fusion: How both stages become one order.
+    """
+    rerank = np.full(len(recalled), np.nan)
+    rerank[: len(outcome.scores)] = outcome.scores
+    truncated = np.zeros(len(recalled), dtype=np.bool_)
+    truncated[: len(outcome.truncated)] = outcome.truncated
+    scores = fused_scores([each.score for each in recalled], rerank, profile=profile, fusion=fusion)
+    ranked = sorted(
+        (
+            Fused(each, score, None if np.isnan(raw) else float(raw), bool(cut))
+            for each, score, raw, cut in zip(
+                recalled, _rounded(scores), rerank, truncated, strict=True
+            )
+        ),
+        key=_final_order,
+    )
+    return _descending(ranked)
+
+
+def recall_scores(dense: ArrayLike, sparse: ArrayLike) -> Floats:
+    """Weigh both lists: (dense + 0.5 sparse) / 1.5, each normalised; [n] in 0..1.
+
+    What is missing from a list (NaN) counts as its lowest: it would have come after all that is
+    in it. A list without a single candidate was not asked for and counts nothing.
+    """
+    lists = ((dense, 1.0), (sparse, SPARSE_WEIGHT))
+    asked = [
+        (np.asarray(scores, dtype=np.float64), weight)
+        for scores, weight in lists
+        if not np.isnan(scores).all()
+    ]
+    total = sum(weight for _, weight in asked)
+    parts = [np.nan_to_num(min_max(scores)) * (weight / total) for scores, weight in asked]
+    return np.sum(parts, axis=0) if parts else np.zeros(np.shape(dense))
+
+
+def fused_scores(
+    recall: ArrayLike, rerank: ArrayLike, *, profile: RerankProfile, fusion: Fusion
+) -> Floats:
+    """One score from both stages: [n] in 0..1, in input order.
+
+    `weighted` is w * rerank + (1 - w) * recall and `rerank` is the same with w = 1, where the
+    second stage's scores are normalised over what it scored unless they are calibrated. `rrf` is
+    the sum of both reciprocal ranks. Where the second stage said nothing (NaN), it adds nothing.
+
+    Args:
+        recall: [n] in 0..1.
+        rerank: [n], NaN where not scored.
+        profile: As of `rank_fused`.
+        fusion: As of `rank_fused`.
+    """
+    first = np.asarray(recall, dtype=np.float64)
+    second = np.asarray(rerank, dtype=np.float64)
+    if np.isnan(second).all():
+        return first
+    if fusion.method == "rrf":
+        return reciprocal_ranks(first) + reciprocal_ranks(second)
+    weight = profile.weight if fusion.weight is None else fusion.weight
+    if fusion.method == "rerank":
+        weight = 1.0
+    comparable = second if profile.calibrated else min_max(second)
+    return weight * np.nan_to_num(comparable) + (1 - weight) * first
+
+
+def min_max(scores: ArrayLike) -> Floats:
+    """Stretch scores over 0..1; NaN stays NaN, and scores that are all equal become 1."""
+    values = np.asarray(scores, dtype=np.float64)
+    low, high = np.nanmin(values), np.nanmax(values)
+    return (values - low) / (high - low) if high > low else np.where(np.isnan(values), values, 1.0)
+
+
+def reciprocal_ranks(scores: ArrayLike, k: int = RRF_K) -> Floats:
+    """1 / (k + rank), ranks counted from 1 for the greatest; equal scores share the best rank.
+
+    NaN has no rank and gets 0. Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms
+    Condorcet and individual rank learning methods", SIGIR 2009.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    greater = (values[None, :] > values[:, None]).sum(axis=1)
+    return np.where(np.isnan(values), 0.0, 1 / (k + 1 + greater))
+
+
+def _final_order(fused: Fused) -> tuple[bool, float, int, str]:
+    if fused.rerank is None:
+        return (True, 0.0, fused.recalled.rank, "")
+    return (False, -fused.score, 0, fused.recalled.candidate.chunk.id)
+
+
+def _descending(ranked: Sequence[Fused]) -> list[Fused]:
+    """Lower what scores more than the result before it: an unscored tail never beats the head."""
+    ceilings = accumulate((each.score for each in ranked), min)
+    return [replace(each, score=top) for each, top in zip(ranked, ceilings, strict=True)]
+
+
+def _column(scores: Iterable[float | None]) -> Floats:
+    return np.array([np.nan if score is None else score for score in scores], dtype=np.float64)
+
+
+def _rounded(scores: Floats) -> list[float]:
+    rounded: list[float] = scores.round(DECIMALS).tolist()
+    return rounded

@@ -1,0 +1,148 @@
+"""Which models a process serves, by two settings; nothing heavy is imported before it is chosen.
+
+    TWOFOLD_EMBEDDER            TWOFOLD_RERANKER
+    auto                        auto                    qwen3 with a CUDA device, else minilm
+    minilm                      late-interaction        all-MiniLM-L6-v2, on any processor
+    qwen3:FOLDER-OR-NAME        qwen3:FOLDER-OR-NAME    Qwen3-Embedding and Qwen3-Reranker
+    sentence-transformers:NAME  cross-encoder:NAME      what that library loads
+                                onnx:FOLDER             an ONNX export of Qwen3-Reranker
+    DIALECT+http://HOST         DIALECT+http://HOST     a model server, see `twofold.remote`
+                                none                    no second stage
+
+A checkpoint that the operator names answers the golden questions before it serves, unless
+TWOFOLD_SELF_TEST says otherwise. The weights of all-MiniLM-L6-v2 are known by their hash, and a
+server is examined by `twofold doctor`.
+"""
+
+import logging
+from collections.abc import Callable
+
+from pipelines.models.selftest import require_fit, require_fit_embedder
+from pipelines.ports import Embedder, RerankModel
+from pipelines.settings import Settings
+from twofold.errors import ConfigurationError, ModelUnfit
+
+logger = logging.getLogger(__name__)
+
+QWEN3_EMBEDDER = "qwen3:Qwen/Qwen3-Embedding-0.6B"
+QWEN3_RERANKER = "qwen3:Qwen/Qwen3-Reranker-0.6B"
+EMBEDDERS = (
+    "auto, minilm, qwen3:FOLDER-OR-NAME, sentence-transformers:NAME, or a server as "
+    "DIALECT+http://HOST with the dialect openai, tei or dmr"
+)
+RERANKERS = (
+    "auto, late-interaction, qwen3:FOLDER-OR-NAME, cross-encoder:NAME, onnx:FOLDER, none, or a "
+    "server as DIALECT+http://HOST with the dialect cohere, jina, tei or dmr"
+)
+
+
+def choose_embedder(settings: Settings) -> Embedder:
+    """Load the model of the first stage.
+
+    Raises:
+        ConfigurationError: TWOFOLD_EMBEDDER names no kind of model that there is.
+        ModelUnfit: The model cannot be loaded, or fails its self-test.
+    """
+    setting = settings.embedder
+    if setting == "auto":
+        setting = _automatic("embedder", gpu=QWEN3_EMBEDDER, cpu="minilm")
+    match setting.partition(":"):
+        case ("minilm", "", ""):
+            from pipelines.models.minilm import MiniLmEmbedder
+
+            return MiniLmEmbedder()
+        case ("qwen3", _, source) if source:
+            from pipelines.models.qwen3 import Qwen3Embedder
+
+            return _fit_embedder(Qwen3Embedder(source), settings)
+        case ("sentence-transformers", _, source) if source:
+            from pipelines.models.sentence_transformer import SentenceTransformerEmbedder
+
+            return _fit_embedder(SentenceTransformerEmbedder(source), settings)
+        case _ if "://" in setting:
+            from pipelines.models.remote import remote_embedder
+
+            return remote_embedder(setting)
+    raise _unknown("EMBEDDER", setting, EMBEDDERS)
+
+
+def choose_reranker(settings: Settings, embedder: Embedder) -> RerankModel | None:
+    """Load the model of the second stage; None when the setting says none.
+
+    Args:
+        settings: Names the model.
+        embedder: Of the first stage; late interaction shares its weights where they are the same.
+
+    Raises:
+        ConfigurationError: TWOFOLD_RERANKER names no kind of model that there is.
+        ModelUnfit: The model cannot be loaded, or fails its self-test.
+    """
+    setting = settings.reranker
+    if setting == "auto":
+        setting = _automatic("reranker", gpu=QWEN3_RERANKER, cpu="late-interaction")
+    match setting.partition(":"):
+        case ("none", "", ""):
+            return None
+        case ("late-interaction", "", ""):
+            from pipelines.models.late_interaction import LateInteractionReranker
+            from pipelines.models.minilm import MiniLm, MiniLmEmbedder
+
+            shared = embedder.model if isinstance(embedder, MiniLmEmbedder) else MiniLm.load()
+            return LateInteractionReranker(shared, cache_bytes=settings.rerank_cache_bytes)
+        case ("qwen3", _, source) if source:
+            from pipelines.models.qwen3 import Qwen3Reranker
+
+            return _fit_reranker(Qwen3Reranker(source), settings)
+        case ("cross-encoder", _, source) if source:
+            from pipelines.models.sentence_transformer import CrossEncoderReranker
+
+            return _fit_reranker(CrossEncoderReranker(source), settings)
+        case ("onnx", _, source) if source:
+            from pipelines.models.onnx import OnnxReranker
+
+            return _fit_reranker(OnnxReranker(source), settings)
+        case _ if "://" in setting:
+            from pipelines.models.remote import remote_reranker
+
+            return remote_reranker(setting)
+    raise _unknown("RERANKER", setting, RERANKERS)
+
+
+def cuda_device() -> str | None:
+    """Name of the CUDA device, None where there is none."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def _automatic(role: str, *, gpu: str, cpu: str) -> str:
+    device = cuda_device()
+    chosen = gpu if device else cpu
+    reason = f"there is a CUDA device, {device}" if device else "there is no CUDA device"
+    logger.info("TWOFOLD_%s=auto: %s, because %s", role.upper(), chosen, reason)
+    return chosen
+
+
+def _fit_embedder(model: Embedder, settings: Settings) -> Embedder:
+    _examine(lambda: require_fit_embedder(model), settings)
+    return model
+
+
+def _fit_reranker(model: RerankModel, settings: Settings) -> RerankModel:
+    _examine(lambda: require_fit(model), settings)
+    return model
+
+
+def _examine(examination: Callable[[], object], settings: Settings) -> None:
+    if settings.self_test == "off":
+        return
+    try:
+        examination()
+    except ModelUnfit as error:
+        if settings.self_test == "require":
+            raise
+        logger.warning("%s It is served all the same.", error)
+
+
+def _unknown(role: str, setting: str, known: str) -> ConfigurationError:
+    return ConfigurationError(setting=f"TWOFOLD_{role}='{setting}'", reason=f"it is one of {known}")
