@@ -115,9 +115,14 @@ def test_a_passage_that_is_too_long_is_cut_and_said_to_be() -> None:
             return httpx.Response(400, json={"message": "maximum context length is 512 tokens"})
         return score_by_length(request)
 
-    scored = reranker(short_only).score("q", ["a" * 100, "b" * 10_000, "c" * 200])
+    recorder = Recorder(short_only)
+    server = reranker(recorder)
+    scored = server.score("q", ["a" * 100, "b" * 10_000, "c" * 200])
     assert scored.truncated == [False, True, False]
     assert scored.scores == pytest.approx([100 / 1e6, 2_500 / 1e6, 200 / 1e6])
+    recorder.requests.clear()
+    server.score("q", ["a"] * 32)
+    assert len(recorder.requests) == 1, "one long passage does not shrink the batches after it"
 
 
 def test_a_server_that_refuses_every_size_gets_a_sentence_and_no_endless_loop() -> None:
@@ -301,6 +306,15 @@ def test_a_gateway_without_info_is_served_with_the_usual_cap() -> None:
     server.score("q", ["a"] * 40)
     bodies = [body_of(r)["texts"] for r in recorder.requests if r.method == "POST"]
     assert sorted(map(len, bodies)) == [8, 32]
+
+
+def test_a_server_that_does_not_tell_its_cap_is_asked_once_a_call() -> None:
+    def busy(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(503) if request.url.path == "/info" else tei(request)
+
+    recorder = Recorder(busy)
+    reranker(recorder, dialect="tei").score("q", ["a"] * 32)
+    assert [r.method for r in recorder.requests] == ["GET", "POST"]
 
 
 # --- Prompts ---

@@ -120,11 +120,12 @@ class _Server:
     def _batches(self, texts: Sequence[str]) -> Iterator[list[str]]:
         """Neighbours that fit both caps; a text that is over the byte cap alone goes alone."""
         room = max(self._max_bytes - ENVELOPE_BYTES, 1)
+        most = self.batch
         part: list[str] = []
         size = 0
         for text in texts:
             weight = len(json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")) + 2
-            if part and (len(part) == self.batch or size + weight > room):
+            if part and (len(part) == most or size + weight > room):
                 yield part
                 part, size = [], 0
             part.append(text)
@@ -151,10 +152,12 @@ class _Server:
             return [(answer, False) for answer in call(texts)]
         except TooMuch as refusal:
             if len(texts) > 1:
-                half = len(texts) // 2
-                self._learned_batch = min(self.batch, len(texts) - half)
+                half = (len(texts) + 1) // 2
                 log.info("%s takes no batch of %d: halved", self.url, len(texts))
-                return self._halving(texts[:half], call) + self._halving(texts[half:], call)
+                answers = self._halving(texts[:half], call) + self._halving(texts[half:], call)
+                if not any(cut for _, cut in answers):  # else it was a text, and not the batch
+                    self._learned_batch = min(self._learned_batch or half, half)
+                return answers
             if len(texts[0]) <= SHORTEST_CUT:
                 raise self._http.unavailable(
                     f"it refuses a single text of {len(texts[0])} characters: {refusal}",
