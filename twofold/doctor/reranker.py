@@ -181,12 +181,13 @@ class _Trial:
         )
 
     def _scale_fault(self) -> tuple[Fault, str] | None:
-        if min(self.scores) >= 0.5 and max(self.scores) <= SIGMOID_OF_1 + 1e-6:
+        low, high = min(self.scores), max(self.scores)
+        # From about sigmoid(0) to about sigmoid(1), which is more than "somewhere in between".
+        if 0.5 <= low < 0.55 and 0.68 < high <= SIGMOID_OF_1 + 1e-6:
             return (
                 "double_sigmoid",
-                f"The order is right and all scores lie between {min(self.scores):.3f} and "
-                f"{max(self.scores):.3f}: the sigmoid is applied twice. Turn one off (the "
-                "model's activation or the server's).",
+                f"The order is right and all scores lie between {low:.3f} and {high:.3f}: the "
+                "sigmoid is applied twice. Turn one off (the model's activation or the server's).",
             )
         return None
 
