@@ -142,7 +142,7 @@ def _ole(data: bytes) -> Unreadable:
 
 def _text_like(data: bytes, claimed: Format | None) -> Format:
     """A name that says more than `text` is believed; without one, what the content looks like."""
-    if claimed is not None and claimed is not TEXT:
+    if claimed is not None and claimed is not TEXT and not claimed.binary:
         return claimed
     head = data[:HEAD_BYTES]
     if _HTML.match(head):

@@ -2,6 +2,8 @@
 
 import codecs
 import re
+from encodings import normalize_encoding
+from encodings.aliases import aliases
 
 from pipelines.parse.extract import Unreadable
 
@@ -18,12 +20,35 @@ _MARKS = (
 _MULTIBYTE = re.compile(rb"[\xc2-\xf4][\x80-\xbf]{1,3}")
 
 
+# What files really come in, the likelier first where the statistics cannot decide.
+_LEGACY = (
+    *("cp1252", "cp1251", "cp932", "euc_jp", "iso2022_jp", "gb18030", "big5", "cp949"),
+    *("iso2022_kr", "cp1250", "iso8859_2", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257"),
+    *("koi8_r", "cp866", "iso8859_5", "iso8859_7", "iso8859_15", "cp874", "cp850", "cp437"),
+    *("cp852", "cp500", "cp037", "mac_roman"),
+)
+
+# What a declaration really means, as browsers read it (https://encoding.spec.whatwg.org/).
+_SUPERSETS = {
+    "ascii": "cp1252",
+    "latin_1": "cp1252",
+    "iso8859_9": "cp1254",
+    "shift_jis": "cp932",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "euc_kr": "cp949",
+    "tis_620": "cp874",
+}
+
+_TELLING = re.compile(rb"[^<>]*[\x80-\xff][^<>]*")
+
+
 def prepare(data: bytes) -> None:
     """Import what `decode` will need for `data`, while the process may still open files."""
     if _utf8(data) is None:
-        from charset_normalizer.constant import IANA_SUPPORTED
+        import charset_normalizer  # noqa: F401 (slow to import, seldom needed)
 
-        for encoding in ("utf-8-sig", "utf-16", "utf-32", *IANA_SUPPORTED):
+        for encoding in ("utf-8-sig", "utf-16", "utf-32", *_LEGACY):
             codecs.lookup(encoding)
 
 
@@ -77,9 +102,16 @@ def _utf8(data: bytes) -> str | None:
 def _declared(data: bytes, encoding: str | None) -> str | None:
     if encoding is None:
         return None
+    name = normalize_encoding(encoding).lower()
+    name = aliases.get(name, name)
+    name = _SUPERSETS.get(name, name)
+    return _decoded(data, name) if name in _LEGACY else None
+
+
+def _decoded(data: bytes, encoding: str) -> str | None:
     try:
         return data.decode(encoding)
-    except (LookupError, UnicodeError):
+    except UnicodeError:
         return None
 
 
@@ -91,9 +123,13 @@ def _damaged_utf8(data: bytes) -> str | None:
 
 
 def _detected(data: bytes) -> str | None:
-    from charset_normalizer import from_bytes  # slow to import, seldom needed
+    from charset_normalizer import from_bytes
 
-    for match in from_bytes(data[:DETECTION_BYTES]):
-        if (text := _declared(data, match.encoding)) is not None:
-            return text
-    return None
+    # Markup is ASCII in all of them: without it the sample is nothing but evidence.
+    sample = b" ".join(_TELLING.findall(data[: 4 * DETECTION_BYTES]))[:DETECTION_BYTES]
+    matches = from_bytes(sample, cp_isolation=list(_LEGACY))
+    ranked = sorted(
+        matches, key=lambda each: (each.chaos, -each.coherence, _LEGACY.index(each.encoding))
+    )
+    texts = (_decoded(data, match.encoding) for match in ranked)
+    return next((text for text in texts if text is not None), None)

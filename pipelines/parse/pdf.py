@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import pypdfium2 as pdfium  # type: ignore[import-untyped]
@@ -24,7 +25,7 @@ _BROKEN_HYPHEN = re.compile("[\ufffe\x02]")  # pdfium's mark where a line ended 
 _PRESENTATION_FORMS = re.compile("[\ufb00-\ufb06\ufb50-\ufdff\ufe70-\ufefc]+")
 _SENTENCE_END = re.compile(r"[.!?:;。！？؟۔][\"')\]’”»]*$")
 _ITEM = re.compile(r"(?:[-–•*▪◦‣]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s")
-_DIGITS = re.compile(r"\d+")
+_NUMBER = re.compile(r"(?<!\d)[0-9]{1,6}(?!\d)")
 _CJK = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]")
 
 
@@ -51,11 +52,9 @@ def parse(data: bytes) -> Extract:
             "they draw; run OCR over it and upload the result.",
         )
     bookmarks = _bookmarks(document)
-    running = _running_lines(pages)
     builder = Builder()
-    for index, lines in enumerate(pages):
-        body = [line for line in lines if _key(line) not in running]
-        _add_page(builder, body, index + 1, bookmarks.get(index, []))
+    for index, lines in enumerate(_without_running_lines(pages)):
+        _add_page(builder, lines, index + 1, bookmarks.get(index, []))
     about = document.get_metadata_dict(skip_empty=True)
     return builder.extract(
         MEDIA_TYPE,
@@ -112,17 +111,23 @@ def _lines(text: str) -> list[str]:
     return [line for line in lines if line]
 
 
-def _key(line: str) -> str:
-    """What a running header keeps from page to page: all but its numbers."""
-    return _DIGITS.sub("#", line)
-
-
-def _running_lines(pages: Sequence[Sequence[str]]) -> set[str]:
-    """Lines at the edge of at least half the pages of a document of at least four."""
+def _without_running_lines(pages: Sequence[Sequence[str]]) -> Iterator[list[str]]:
+    """Drop what stands at the edge of at least half the pages of a document of at least four."""
     edges = Counter(
-        key for lines in pages for key in {_key(line) for line in (*lines[:2], *lines[-2:])}
+        key
+        for page, lines in enumerate(pages)
+        for key in {key for line in (*lines[:2], *lines[-2:]) for key in _keys(line, page)}
     )
-    return {key for key, count in edges.items() if count >= max(4, len(pages) / 2)}
+    running = {key for key, count in edges.items() if count >= max(4, len(pages) / 2)}
+    for page, lines in enumerate(pages):
+        yield [line for line in lines if running.isdisjoint(_keys(line, page))]
+
+
+def _keys(line: str, page: int) -> Iterator[str]:
+    """What a header keeps from page to page: all of it, or all but a number that counts pages."""
+    yield line
+    for number in islice(_NUMBER.finditer(line), 4):
+        yield f"{line[: number.start()]}#{int(number[0]) - page}{line[number.end() :]}"
 
 
 def _bookmarks(document: pdfium.PdfDocument) -> dict[int, list[Bookmark]]:

@@ -66,28 +66,30 @@ def _title(value: Json) -> str:
 
 
 def _add(builder: Builder, value: Json) -> None:
-    for path, record in _records(value, ()):
+    for path, record in _records(value, (), MAX_DEPTH):
         builder.outline.move(path)
         builder.add("\n".join(_lines(record, "")))
 
 
-def _records(value: Json, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Json]]:
+def _records(
+    value: Json, path: tuple[str, ...], depth: int
+) -> Iterator[tuple[tuple[str, ...], Json]]:
     """What is read as one: a value in which no list of structures is left."""
-    if len(path) > MAX_DEPTH:
+    if depth == 0:
         raise Unreadable("corrupt", "The JSON nests too deep; flatten it and upload it again.")
-    if _is_record(value, MAX_DEPTH):
+    if _is_record(value, depth):
         yield path, value
     elif isinstance(value, list):
         for each in value:
-            yield from _records(each, path)
+            yield from _records(each, path, depth - 1)
     elif isinstance(value, dict):
-        own = {key: each for key, each in value.items() if _is_record(each, MAX_DEPTH)}
+        own = {key: each for key, each in value.items() if _is_record(each, depth - 1)}
         if own:
             yield path, own
         label = (_title(value),) if path else ()
         for key, each in value.items():
             if key not in own:
-                yield from _records(each, (*path, *label, key))
+                yield from _records(each, (*path, *label, key), depth - 1)
 
 
 def _is_record(value: Json, depth: int) -> bool:

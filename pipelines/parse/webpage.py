@@ -7,7 +7,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from pipelines.parse import rows
 from pipelines.parse.encoding import decode
-from pipelines.parse.extract import BlockKind, Builder, Extract, Unreadable
+from pipelines.parse.extract import Builder, Extract, Unreadable
 
 MEDIA_TYPE = "text/html"
 
@@ -51,6 +51,7 @@ _BLOCKS = _tags(
     "figure form header hgroup hr html li main menu ol p section summary table tbody td tfoot th "
     "thead tr ul"
 )
+_ITEMS = _tags("li dd dt")
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 
 
@@ -115,21 +116,24 @@ class _Page:
     def __init__(self) -> None:
         self.builder = Builder()
         self._inline: list[str] = []
+        self._items = 0  # items of lists that are open here
 
     def walk(self, root: LexborNode) -> None:
         node: LexborNode | None = root
         while node is not None:
-            if self._enter(node) and node.child is not None:
-                node = node.child
-                continue
-            while node is not None:
+            if self._enter(node):
+                if node.child is not None:
+                    node = node.child
+                    continue
                 self._leave(node)
-                if node.mem_id == root.mem_id:  # == would compare the whole HTML
-                    return
-                if node.next is not None:
-                    node = node.next
-                    break
+            # Identity by mem_id: == would compare the whole HTML of both.
+            while node is not None and node.mem_id != root.mem_id and node.next is None:
                 node = node.parent
+                if node is not None:
+                    self._leave(node)
+            if node is None or node.mem_id == root.mem_id:
+                return
+            node = node.next
 
     def _enter(self, node: LexborNode) -> bool:
         """Take in a node; says whether its children are still to be walked."""
@@ -153,16 +157,20 @@ class _Page:
         if tag == "table" and _is_data(node):
             self.builder.add(_table(node), "table")
             return False
+        if tag in _ITEMS:
+            self._items += 1
         return True
 
     def _leave(self, node: LexborNode) -> None:
         if node.tag in _BLOCKS:
-            self._flush("list" if node.tag in ("li", "dd", "dt") else "text")
+            self._flush()
+        if node.tag in _ITEMS:
+            self._items -= 1
 
-    def _flush(self, kind: BlockKind = "text") -> None:
+    def _flush(self) -> None:
         text = _SPACES_AT_BREAK.sub("\n", _SPACE_RUN.sub(" ", "".join(self._inline)))
         self._inline.clear()
-        self.builder.add(text, kind)
+        self.builder.add(text, "list" if self._items else "text")
 
 
 def _skipped(node: LexborNode) -> bool:
