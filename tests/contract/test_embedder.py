@@ -40,7 +40,7 @@ def _sentence_transformer(folder: Path) -> Embedder:
 
 
 def _minilm(_: Path) -> Embedder:
-    return MiniLmEmbedder(MiniLm())
+    return MiniLmEmbedder(MiniLm.load())
 
 
 def _remote(setting: str, dialect: str) -> Callable[[Path], Embedder]:

@@ -44,7 +44,7 @@ def _onnx(folder: Path) -> RerankModel:
 
 
 def _late_interaction(_: Path) -> RerankModel:
-    return LateInteractionReranker(MiniLm())
+    return LateInteractionReranker(MiniLm.load())
 
 
 def _remote(dialect: str) -> Callable[[Path], RerankModel]:

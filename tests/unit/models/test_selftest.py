@@ -112,7 +112,7 @@ def test_the_model_that_comes_with_twofold_is_fit_in_english() -> None:
     from pipelines.models.late_interaction import LateInteractionReranker
     from pipelines.models.minilm import MiniLm, MiniLmEmbedder
 
-    model = MiniLm()
+    model = MiniLm.load()
     for verdict in (
         check_embedder(MiniLmEmbedder(model), languages=("en",)),
         check_reranker(LateInteractionReranker(model), languages=("en",)),
