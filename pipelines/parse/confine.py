@@ -15,7 +15,6 @@ before `seal`. Where seccomp is missing (macOS, other processors) the limits rem
 import ctypes
 import errno
 import os
-import platform
 import resource
 import signal
 import struct
@@ -98,7 +97,7 @@ def limit(*, memory_bytes: int, cpu_s: int, wall_s: float) -> None:
 def seal() -> None:
     """Give up opening anything, and every system call that parsing does not take."""
     _cap(resource.RLIMIT_NOFILE, 0)
-    architecture = platform.machine()
+    architecture = os.uname().machine
     if sys.platform == "linux" and architecture in _ARCHITECTURES:
         _install(_filter(architecture))
 

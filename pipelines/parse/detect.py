@@ -7,7 +7,6 @@ sees a file before it is known to be of that parser's format.
 import io
 import json
 import re
-import zipfile
 from typing import NamedTuple
 
 from pipelines.parse.extract import Unreadable
@@ -114,6 +113,8 @@ def _binary(data: bytes, claimed: Format | None) -> Format | None:
 
 
 def _in_zip(data: bytes, claimed: Format | None) -> Format:
+    import zipfile  # a third of the child's start, and few files need it
+
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()

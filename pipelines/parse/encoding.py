@@ -5,9 +5,11 @@ import re
 from encodings import normalize_encoding
 from encodings.aliases import aliases
 
-from pipelines.parse.extract import Unreadable
+from pipelines.parse.extract import TooMuchText, Unreadable
 
 DETECTION_BYTES = 65_536
+MAX_SOURCE = 64_000_000
+"""Most bytes of a text format: what the limits of memory and text leave room for."""
 
 # The longer marks first: that of UTF-32 begins with that of UTF-16.
 _MARKS = (
@@ -56,8 +58,10 @@ def decode(data: bytes, declared: str | None = None) -> str:
     """Decode by byte order mark, as UTF-8, as `declared`, or by statistics, in this order.
 
     Raises:
-        Unreadable: It is binary, or its encoding cannot be told.
+        Unreadable: It is binary, too large, or its encoding cannot be told.
     """
+    if len(data) > MAX_SOURCE:
+        raise TooMuchText
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return data.decode(encoding, errors="replace")

@@ -111,7 +111,7 @@ def _lines(text: str) -> list[str]:
     return [line for line in lines if line]
 
 
-def _without_running_lines(pages: Sequence[Sequence[str]]) -> Iterator[list[str]]:
+def _without_running_lines(pages: Sequence[Sequence[str]]) -> list[list[str]]:
     """Drop what stands at the edge of at least half the pages of a document of at least four."""
     edges = Counter(
         key
@@ -119,8 +119,19 @@ def _without_running_lines(pages: Sequence[Sequence[str]]) -> Iterator[list[str]
         for key in {key for line in (*lines[:2], *lines[-2:]) for key in _keys(line, page)}
     )
     running = {key for key, count in edges.items() if count >= max(4, len(pages) / 2)}
-    for page, lines in enumerate(pages):
-        yield [line for line in lines if running.isdisjoint(_keys(line, page))]
+    bodies = [_body(lines, page, running) for page, lines in enumerate(pages)]
+    # Forms that are filled in alike would be all header: then nothing is.
+    kept, whole = sum(map(len, bodies)), sum(map(len, pages))
+    return bodies if 2 * kept >= whole or not running else [list(lines) for lines in pages]
+
+
+def _body(lines: Sequence[str], page: int, running: set[str]) -> list[str]:
+    edge = {*range(2), *range(len(lines) - 2, len(lines))}
+    return [
+        line
+        for index, line in enumerate(lines)
+        if index not in edge or running.isdisjoint(_keys(line, page))
+    ]
 
 
 def _keys(line: str, page: int) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Plain text: its paragraphs are the blocks."""
 
 from pipelines.parse.encoding import decode
-from pipelines.parse.extract import Extract, Span, clean
+from pipelines.parse.extract import MAX_TEXT, Extract, Span, TooMuchText, clean
 
 MEDIA_TYPE = "text/plain"
 
@@ -13,6 +13,8 @@ def parse(data: bytes) -> Extract:
 
 def from_text(text: str) -> Extract:
     """Make an extract of text that is already decoded."""
+    if len(text) > MAX_TEXT:
+        raise TooMuchText
     text = clean(text)
     return Extract(text, [Span(start, end) for start, end in paragraphs(text)], MEDIA_TYPE)
 

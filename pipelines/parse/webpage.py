@@ -24,7 +24,7 @@ _CHARSET = re.compile(
     rb"""<(?:meta|\?xml)[^>]{0,200}?(?:charset|encoding)\s*=\s*["']?([\w-]+)""", re.I
 )
 _LONG_TAG = re.compile(r"<[a-zA-Z][^<>]{20000,}")
-_ATTRIBUTE = re.compile(r"\s[^\s=>\"'/]+\s*=")
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _SPACES_AT_BREAK = re.compile(r"[ \n]*\n[ \n]*")
@@ -79,7 +79,7 @@ def _refuse_bombs(source: str) -> None:
                 "corrupt", "The page nests too deep to be read; save it in a simpler form."
             )
     for tag in _LONG_TAG.finditer(source):
-        if sum(1 for _ in _ATTRIBUTE.finditer(tag[0])) > MAX_ATTRIBUTES:
+        if len(_QUOTED.sub(" ", tag[0]).split()) > MAX_ATTRIBUTES:
             raise Unreadable(
                 "corrupt", "An element of the page has too many attributes; save the page anew."
             )

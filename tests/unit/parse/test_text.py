@@ -57,6 +57,13 @@ def test_binary_content_is_refused(data):
     assert caught.value.failure == "unsupported_format"
 
 
+def test_too_much_text_is_refused(monkeypatch):
+    monkeypatch.setattr(text, "MAX_TEXT", 10)
+    with pytest.raises(Unreadable) as caught:
+        text.parse(b"more than ten")
+    assert caught.value.failure == "too_large"
+
+
 def test_text_is_normalised():
     found = text.parse("e\u0301te\u0301\r\nnew\rline\x0bpage\x07\u00ad".encode())
     assert found.text == "été\nnew\nline\npage"

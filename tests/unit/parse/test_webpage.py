@@ -111,12 +111,21 @@ def test_a_declaration_may_be_loose_or_wrong(declared):
 
 @pytest.mark.parametrize(
     "bomb",
-    ["<div>" * 100_000, "<b " + " ".join(f"a{n}=1" for n in range(50_000)) + ">"],
+    [
+        "<div>" * 100_000,
+        "<b " + " ".join(f"a{n}=1" for n in range(50_000)) + ">",
+        "<b" + " a" * 50_000,
+    ],
 )
 def test_bombs_are_refused_before_the_parser_sees_them(bomb):
     with pytest.raises(Unreadable) as caught:
         webpage.parse(bomb.encode())
     assert caught.value.failure == "corrupt"
+
+
+def test_a_picture_in_the_page_is_no_bomb():
+    path = " ".join(map(str, range(50_000)))
+    assert parse(f"<svg><path d='{path}'/></svg><img alt=x src='data:{path}'>kept").text == "kept"
 
 
 def test_unclosed_paragraphs_and_items_are_no_bomb():
