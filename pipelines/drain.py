@@ -110,6 +110,8 @@ class Drain:
         finally:
             self._in_hand.discard(place(tenant, row))
             slots.release()
+            # Its row may be due again: a newer upload came while this one was in hand, or it failed.
+            self._woken.set()
 
     async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):
