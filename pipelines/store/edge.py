@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Self, cast
 from uuid import UUID
 
+from pydantic import TypeAdapter, ValidationError
+
 from pipelines.ports import (
     Candidate,
     Chunk,
@@ -41,7 +43,7 @@ from pipelines.store.lock import FolderLock
 from pipelines.store.recall import searches, union
 from pipelines.store.shard import Shard
 from twofold.errors import CollectionNotFound, DocumentNotFound, EmbedderMismatch, InvalidRequest
-from twofold.schema import Document, DocumentStatus
+from twofold.schema import CollectionName, Document, DocumentStatus
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +108,7 @@ class EdgeStore:
         with self._lock:
             shard = self._shards.get(collection.name)
             if shard is None:
+                _check_name(collection.name)
                 self._require_space(self._reserve_bytes)
                 shard = Shard.create(self._folder / "collections" / collection.name, collection)
                 shard.admit(tenant)
@@ -322,6 +325,14 @@ class EdgeStore:
                 name,
                 LARGE,
             )
+
+
+def _check_name(collection: str) -> None:
+    """Refuse a name that could lead out of the folder; the wire contract refuses it as well."""
+    try:
+        TypeAdapter(CollectionName).validate_python(collection)
+    except ValidationError as error:
+        raise InvalidRequest(field="collection", reason=error.errors()[0]["msg"]) from error
 
 
 def _same_upload(stored: Document | None, document: Document) -> bool:

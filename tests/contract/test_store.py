@@ -72,6 +72,12 @@ async def test_a_collection_refuses_another_model(store: Store, differing: Colle
     assert await store.get_collection("mine", NAME) == COLLECTION
 
 
+@pytest.mark.parametrize("name", ["../out", "", "a/b", "Upper", "x" * 64])
+async def test_a_collection_has_a_plain_name(store: Store, name: str) -> None:
+    with pytest.raises(InvalidRequest, match="collection"):
+        await store.ensure_collection("mine", Collection(name, "model-a", 8))
+
+
 async def test_only_collections_with_documents_of_the_tenant_are_listed(store: Store) -> None:
     another = Collection("another", "model-a", 8)
     await store.ensure_collection("mine", another)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from pipelines.ports import Chunk, Collection, RecallQuery, SparseVector, Store, Vector, Vectors
-from twofold.schema import Document, Filter, Metadata
+from twofold.schema import Document, Filter
 
 COLLECTION = Collection("notes", "model-a", 8)
 CREATED = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -113,10 +113,6 @@ async def found(
     """Texts of everything that a wide search finds."""
     candidates = await store.recall(tenant, COLLECTION.name, query(text, limit=1000, filter=filter))
     return {candidate.chunk.text for candidate in candidates}
-
-
-def metadata_row(document_id: str, metadata: Metadata) -> Document:
-    return row(document_id, metadata=metadata)
 
 
 def digest(text: str) -> str:
