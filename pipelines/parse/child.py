@@ -20,12 +20,18 @@ def main() -> None:
     confine.limit(**order["limits"])
     reply = os.dup(1)
     os.dup2(2, 1)  # a library that prints must not write into the answer
-    answer = _answer(order)
-    encoded = json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        encoded = _encoded(_answer(order))
+    except MemoryError:
+        encoded = _encoded({"failure": "parser_memory", "message": ""})
     view = memoryview(encoded)
     while view:
         view = view[os.write(reply, view) :]
     os._exit(0)
+
+
+def _encoded(answer: dict[str, object]) -> bytes:
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _answer(order: dict[str, str | None]) -> dict[str, object]:
@@ -44,7 +50,7 @@ def _answer(order: dict[str, str | None]) -> dict[str, object]:
     except Unreadable as unreadable:
         return {"failure": unreadable.failure, "message": unreadable.message}
     except MemoryError:
-        return {"failure": "parser_memory", "message": ""}
+        raise
     except RecursionError:
         return {
             "failure": "corrupt",

@@ -23,6 +23,7 @@ MAX_BOOKMARKS = 5_000
 
 _BROKEN_HYPHEN = re.compile("[\ufffe\x02]")  # pdfium's mark where a line ended in a hyphen
 _PRESENTATION_FORMS = re.compile("[\ufb00-\ufb06\ufb50-\ufdff\ufe70-\ufefc]+")
+_ALEF_LAM = re.compile("[\u0622\u0623\u0625\u0627]\u0644")
 _SENTENCE_END = re.compile(r"[.!?:;。！？؟۔][\"')\]’”»]*$")
 _ITEM = re.compile(r"(?:[-–•*▪◦‣]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s")
 _NUMBER = re.compile(r"(?<!\d)[0-9]{1,6}(?!\d)")
@@ -93,7 +94,7 @@ def _page_texts(document: pdfium.PdfDocument) -> Iterator[str]:
         try:
             page = document[index]
             textpage = page.get_textpage()
-            yield textpage.get_text_range()
+            yield _mend_lam_alef(textpage)
             readable += 1
         except pdfium.PdfiumError:
             yield ""
@@ -102,6 +103,19 @@ def _page_texts(document: pdfium.PdfDocument) -> Iterator[str]:
         page.close()
     if not readable:
         raise _corrupt()
+
+
+def _mend_lam_alef(textpage: pdfium.PdfTextPage) -> str:
+    """Put lam before alef where pdfium has taken their one glyph apart the wrong way round."""
+    text: str = textpage.get_text_range()
+    if len(text) != textpage.count_chars():  # then the indices are not the same
+        return text
+    mended = list(text)
+    for match in _ALEF_LAM.finditer(text):
+        alef, lam = match.start(), match.start() + 1
+        if textpage.get_charbox(alef) == textpage.get_charbox(lam):
+            mended[alef], mended[lam] = mended[lam], mended[alef]
+    return "".join(mended)
 
 
 def _lines(text: str) -> list[str]:

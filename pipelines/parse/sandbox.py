@@ -19,6 +19,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from pipelines.parse import text as plain_text
+from pipelines.parse.extract import TooMuchText
 from pipelines.ports import Block, BlockKind, Parsed
 from twofold.errors import ParseError, ParseFailure
 
@@ -111,6 +112,8 @@ class SandboxedParser:
             extract = plain_text.from_text(data.decode())
         except UnicodeDecodeError:
             return None
+        except TooMuchText:
+            raise self._flood() from None
         if not extract.blocks:
             raise ParseError("empty", "The text is blank; send it again with its content.")
         blocks = tuple(Block(each.start, each.end) for each in extract.blocks)
@@ -171,8 +174,6 @@ class SandboxedParser:
             case "parser_crashed":
                 log.warning("a parser failed: %s", answer.message)
                 return _crash()
-            case "too_large" if not answer.message:
-                return self._flood()
         return ParseError(answer.failure, answer.message)
 
     def _flood(self) -> ParseError:

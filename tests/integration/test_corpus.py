@@ -75,3 +75,10 @@ def test_a_hostile_file_is_read_or_refused_with_a_sentence(row):
         assert failure in REFUSALS.get(row["class"], CLEAN)
         assert text.endswith(".")
         assert not (quoted and is_read(row))
+
+
+@pytest.mark.skipif(not manifest("documents"), reason="no shared documents")
+def test_arabic_ligatures_come_apart_the_right_way_round():
+    failure, text = parse("documents", {"file": "docling__right_to_left_01.pdf"})
+    assert failure is None
+    assert text.startswith("تحسين الإنتاجية وحل المشكلات من خلال البرمجة")
