@@ -16,7 +16,6 @@ of two keys of ours instead, which also need only one index each, whatever the c
 `facts`, a list of strings that stand for equality, and `fields`, a list of objects for the rest.
 """
 
-import math
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -114,8 +113,6 @@ def format_time(time: datetime) -> str:
 
 
 def to_float(number: float) -> float:
-    """The nearest finite float: an index compares numbers as floats."""
-    try:
-        return float(number)
-    except OverflowError:
-        return math.copysign(sys.float_info.max, number)
+    """As an index compares numbers; an integer too long for it is as great as a float can be."""
+    limit = sys.float_info.max
+    return float(max(-limit, min(number, limit)))
