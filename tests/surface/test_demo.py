@@ -37,6 +37,7 @@ def ranks(demo: subprocess.CompletedProcess[str]) -> dict[str, tuple[str, str]]:
     return {question.strip(): (first, both) for question, _, first, both in rows}
 
 
+@pytest.mark.slow
 def test_every_question_of_the_demo_has_its_answer_first(demo, ranks):
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert {question: both for question, (_, both) in ranks.items()} == {
@@ -44,6 +45,7 @@ def test_every_question_of_the_demo_has_its_answer_first(demo, ranks):
     }
 
 
+@pytest.mark.slow
 def test_several_answers_of_the_demo_are_not_first_without_the_second_stage(ranks):
     assert sum(int(first) > 1 for first, _ in ranks.values()) >= 4
 
@@ -55,6 +57,7 @@ def test_the_demo_says_why_when_the_server_does_not_start():
     assert "no-such-model" in done.stdout
 
 
+@pytest.mark.slow
 def test_an_interrupted_demo_leaves_no_server_behind():
     with subprocess.Popen(
         COMMAND, env=clean_environment() | WIDE, stdout=subprocess.PIPE, text=True
