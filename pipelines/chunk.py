@@ -34,7 +34,9 @@ class Chunker:
 
     def _spans(self, parsed: Parsed) -> list[Span]:
         # The counter remembers words, so it lives no longer than the document.
-        return pack(parsed, TokenCounter(self._tokenizer), self._max_tokens)
+        count = TokenCounter(self._tokenizer)
+        count.learn(parsed.text)
+        return pack(parsed, count, self._max_tokens)
 
 
 def _chunk(tenant: str, document: Document, parsed: Parsed, ordinal: int, span: Span) -> Chunk:

@@ -16,6 +16,8 @@ CHARACTERS_PER_TOKEN = 4
 MAX_CHARACTERS_PER_TOKEN = 16
 """Bounds the text that counts as one token: some tokenizers make one of any unknown word."""
 
+BATCH_CHARACTERS = 1 << 20
+
 # A word, or a mark at which WordPiece and byte-level BPE cut in any case; what else separates
 # words in some script only makes the words that are remembered longer.
 _MARKS = "!-/:-@\\[-`{-~\u2010-\u2027\u2030-\u205e\u3000-\u303f\uff01-\uff0f\uff1a-\uff20"
@@ -43,6 +45,11 @@ class TokenCounter:
             self._learn(self._tokenizer, list(new))
         tokens = sum(map(known.__getitem__, words))
         return max(tokens, len(text) // MAX_CHARACTERS_PER_TOKEN)
+
+    def learn(self, text: str) -> None:
+        """Meet the words of a whole document in few large batches, before many small questions."""
+        for start in range(0, len(text), BATCH_CHARACTERS):
+            self(text[start : start + BATCH_CHARACTERS])
 
     def _learn(self, tokenizer: Tokenizer, words: list[str]) -> None:
         encodings = tokenizer.encode_batch_fast(words, add_special_tokens=False)
