@@ -89,7 +89,7 @@ def main() -> int:
     try:
         with (
             tempfile.TemporaryDirectory(prefix="twofold-demo-") as data,
-            server(Path(data), 8000 if arguments.keep else free_port()) as client,
+            server(Path(data), free_port(8000 if arguments.keep else 0)) as client,
         ):
             upload(client)
             outcomes = [ask(client, question) for question in questions()]
@@ -195,10 +195,18 @@ def tail(log: Path, lines: int = 15) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) or "(its log is empty)"
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
+def free_port(wanted: int = 0) -> int:
+    """The wanted port, or any with 0, if nobody listens there.
+
+    Raises:
+        DemoFailed: Somebody does, perhaps a Twofold with documents that matter.
+    """
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            raise DemoFailed(f"port {wanted} is taken ({error.strerror}); free it first") from None
         return int(probe.getsockname()[1])
 
 

@@ -17,9 +17,11 @@ WIDE = {"COLUMNS": "200", "TERM": "dumb", "PYTHONUNBUFFERED": "1"}
 FORMATS = {".csv", ".docx", ".html", ".json", ".jsonl", ".md", ".pdf", ".txt"}
 
 
-def run_demo(**settings: str) -> subprocess.CompletedProcess[str]:
+def run_demo(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = clean_environment() | WIDE | settings
-    return subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=240)
+    return subprocess.run(
+        [*COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=240
+    )
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,19 @@ def test_every_question_of_the_demo_has_its_answer_first(demo, ranks):
 @pytest.mark.slow
 def test_several_answers_of_the_demo_are_not_first_without_the_second_stage(ranks):
     assert sum(int(first) > 1 for first, _ in ranks.values()) >= 4
+
+
+def test_the_demo_does_not_touch_a_server_that_is_already_there():
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            other.bind(("127.0.0.1", 8000))
+            other.listen()
+        except OSError:
+            pass  # somebody listens there already, which does as well
+        done = run_demo("--keep")
+    assert done.returncode == 1
+    assert "port 8000 is taken" in done.stdout
 
 
 def test_the_demo_says_why_when_the_server_does_not_start():
