@@ -13,7 +13,7 @@ from pipelines.ingest import Ingest
 from pipelines.models import select
 from pipelines.models.bm25 import Bm25SparseEmbedder
 from pipelines.parse.sandbox import SandboxedParser
-from pipelines.ports import Embedder, Reranker, RerankModel, Store
+from pipelines.ports import Closeable, Embedder, Reranker, RerankModel, Store
 from pipelines.rerank.batch import Scheduler
 from pipelines.rerank.disabled import DisabledReranker
 from pipelines.rerank.inprocess import InProcessReranker
@@ -71,6 +71,9 @@ async def embedded(
         stack.push_async_callback(store.close)
         # Loading weights blocks for seconds; the loop has signals to hear meanwhile.
         embedder, model = await asyncio.to_thread(choose, settings)
+        for each in (embedder, model):
+            if isinstance(each, Closeable):
+                stack.callback(each.close)
         reranker = rerank_queue(model, max_pairs=settings.rerank_queue_pairs)
         stack.push_async_callback(reranker.close)
         blobs = LocalBlobs(settings.data_dir / "files")

@@ -110,7 +110,7 @@ class Drain:
         finally:
             self._in_hand.discard(place(tenant, row))
             slots.release()
-            # Its row may be due again: a newer upload came while this one was in hand, or it failed.
+            # Its row may be due again: it failed, or a newer upload came while it was in hand.
             self._woken.set()
 
     async def _sleep(self, seconds: float) -> None:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -229,6 +229,15 @@ class RerankModel(Protocol):
 
         A score never depends on what else is in the batch.
         """
+        ...
+
+
+@runtime_checkable
+class Closeable(Protocol):
+    """A model that holds connections or memory which it can let go of."""
+
+    def close(self) -> None:
+        """Let go; nothing is called afterwards."""
         ...
 
 

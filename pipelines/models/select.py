@@ -9,18 +9,18 @@
     DIALECT+http://HOST         DIALECT+http://HOST     a model server, see `twofold.remote`
                                 none                    no second stage
 
-A checkpoint that the operator names answers the golden questions before it serves, unless
-TWOFOLD_SELF_TEST says otherwise. The weights of all-MiniLM-L6-v2 are known by their hash, and a
-server is examined by `twofold doctor`.
+What the operator names answers the golden questions before it serves, unless TWOFOLD_SELF_TEST
+says otherwise. The weights of all-MiniLM-L6-v2 are known by their hash.
 """
 
 import logging
 from collections.abc import Callable
 
+from pipelines.models.probation import OnProbation
 from pipelines.models.selftest import require_fit, require_fit_embedder
-from pipelines.ports import Embedder, RerankModel
+from pipelines.ports import Closeable, Embedder, RerankModel
 from pipelines.settings import Settings
-from twofold.errors import ConfigurationError, ModelUnfit
+from twofold.errors import ConfigurationError, ModelUnavailable, ModelUnfit
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ def choose_embedder(settings: Settings) -> Embedder:
     Raises:
         ConfigurationError: TWOFOLD_EMBEDDER names no kind of model that there is.
         ModelUnfit: The model cannot be loaded, or fails its self-test.
+        ModelUnavailable: The server does not answer; without it nothing can be searched.
     """
     setting = settings.embedder
     if setting == "auto":
@@ -62,7 +63,7 @@ def choose_embedder(settings: Settings) -> Embedder:
         case _ if "://" in setting:
             from pipelines.models.remote import remote_embedder
 
-            return remote_embedder(setting)
+            return _fit_embedder(remote_embedder(setting), settings)
     raise _unknown("EMBEDDER", setting, EMBEDDERS)
 
 
@@ -104,7 +105,7 @@ def choose_reranker(settings: Settings, embedder: Embedder) -> RerankModel | Non
         case _ if "://" in setting:
             from pipelines.models.remote import remote_reranker
 
-            return remote_reranker(setting)
+            return _fit_server(remote_reranker(setting), settings)
     raise _unknown("RERANKER", setting, RERANKERS)
 
 
@@ -124,22 +125,35 @@ def _automatic(role: str, *, gpu: str, cpu: str) -> str:
 
 
 def _fit_embedder(model: Embedder, settings: Settings) -> Embedder:
-    _examine(lambda: require_fit_embedder(model), settings)
+    _examine(model, lambda: require_fit_embedder(model), settings)
     return model
 
 
 def _fit_reranker(model: RerankModel, settings: Settings) -> RerankModel:
-    _examine(lambda: require_fit(model), settings)
+    _examine(model, lambda: require_fit(model), settings)
     return model
 
 
-def _examine(examination: Callable[[], object], settings: Settings) -> None:
+def _fit_server(model: RerankModel, settings: Settings) -> RerankModel:
+    """A server may be away: then searches say so, and it is tested when it comes back."""
+    try:
+        return _fit_reranker(model, settings)
+    except ModelUnavailable as error:
+        logger.warning("%s It is tested as soon as it answers.", error)
+        return OnProbation(model) if settings.self_test == "require" else model
+
+
+def _examine(
+    model: Embedder | RerankModel, examination: Callable[[], object], settings: Settings
+) -> None:
     if settings.self_test == "off":
         return
     try:
         examination()
     except ModelUnfit as error:
         if settings.self_test == "require":
+            if isinstance(model, Closeable):
+                model.close()
             raise
         logger.warning("%s It is served all the same.", error)
 

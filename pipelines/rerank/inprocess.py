@@ -33,6 +33,7 @@ from pipelines.rerank.batch import Batch, Scheduler
 from pipelines.rerank.grouping import score_together
 from pipelines.rerank.progress import Progress
 from pipelines.rerank.turns import Slice, Work
+from twofold.errors import ModelUnavailable, TwofoldError
 from twofold.schema import RerankStatus
 
 log = logging.getLogger(__name__)
@@ -195,9 +196,12 @@ class InProcessReranker:
         seconds = None
         try:
             started = self._clock()
-            if self._attempt(parts) is None:
+            error = self._attempt(parts)
+            if error is None:
                 seconds = self._clock() - started
                 self._deaths = 0
+            elif len(parts) == 1:
+                self._fail(parts[0], error)
             else:
                 # One of them may be to blame; its neighbours shall not suffer for it.
                 self._serve_one_by_one(parts)
@@ -211,14 +215,28 @@ class InProcessReranker:
                 continue
             error = self._attempt([part])
             if error is not None:
-                reason = f"the model failed with {type(error).__name__}; the log has the trace"
-                with self._changed:
-                    self._settle(part.call, "error", reason)
+                self._fail(part, error)
+
+    def _fail(self, part: "_Part", error: Exception) -> None:
+        status: RerankStatus
+        match error:
+            case ModelUnavailable():
+                status, reason = "unavailable", error.message
+            case TwofoldError():
+                status, reason = "error", error.message
+            case _:
+                kind = type(error).__name__
+                status, reason = "error", f"the model failed with {kind}; the log has the trace"
+        with self._changed:
+            self._settle(part.call, status, reason)
 
     def _attempt(self, parts: list["_Part"]) -> Exception | None:
         """Score the parts together and hand out the scores; returns what went wrong."""
         try:
             results = score_together(self._model, [part.pairs for part in parts])
+        except TwofoldError as error:
+            log.warning("%s", error.message)
+            return error
         except Exception as error:
             log.exception("the model failed on a batch of %d requests", len(parts))
             return error

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pipelines.build import embedded
 from pipelines.settings import Settings
 from services.api.app import create_app
-from twofold.errors import ConfigurationError, StartupError
+from twofold.errors import ConfigurationError, TwofoldError
 
 log = logging.getLogger("twofold")
 
@@ -25,7 +25,7 @@ def main() -> None:
             level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s"
         )
         asyncio.run(serve(settings, listen(settings.host, settings.port)))
-    except StartupError as error:
+    except TwofoldError as error:
         sys.exit(f"twofold: {error.message}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -210,7 +210,7 @@ def embed_reply(request: httpx.Request, dialect: str, vectors: Vectors) -> httpx
 
 @contextmanager
 def serve_reranker(
-    scores: Scores, *, dialect: str = "jina", model: str = "reranker"
+    scores: Scores, *, dialect: str = "jina", model: str = "reranker", port: int = 0
 ) -> Iterator[str]:
     """The base URL of a server that speaks one dialect and answers 404 to every other."""
     path, field, reply = RERANK_ROUTES[dialect]
@@ -220,7 +220,7 @@ def serve_reranker(
             return None
         return reply(scores(str(body["query"]), list(body[field])))  # type: ignore[call-overload]
 
-    with _serve(path, post, _listing(dialect, model)) as url:
+    with _serve(path, post, _listing(dialect, model), port) as url:
         yield url
 
 
@@ -247,10 +247,14 @@ def _listing(dialect: str, model: str) -> dict[str, object]:
 
 @contextmanager
 def _serve(
-    path: str, post: Callable[[dict[str, object]], object | None], pages: dict[str, object]
+    path: str,
+    post: Callable[[dict[str, object]], object | None],
+    pages: dict[str, object],
+    port: int = 0,
 ) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        timeout = 1  # seconds after which an idle connection is closed, as real servers do
         wbufsize = -1  # head and body in one packet: else each answer waits for an ACK
 
         def do_GET(self) -> None:
@@ -271,7 +275,7 @@ def _serve(
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = False  # closing waits for every connection to end
     thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
