@@ -6,7 +6,7 @@ disk, in this order: whatever is cut off in between leaves no row without its by
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,7 +76,7 @@ class Documents:
                 known = rows.get(identity) or await self._known(tenant, collection, identity)
                 row, verdict = decide(upload, known, collection=collection, document_id=identity)
                 if row is not known:
-                    row.duplicate_of = await self._duplicate_of(tenant, row)
+                    row.duplicate_of = await self._duplicate_of(tenant, row, among=changed)
                     await self._keep(tenant, row, upload.content)
                     changed[identity] = row
                 rows[identity], verdicts[identity] = row, verdict
@@ -147,9 +147,17 @@ class Documents:
         except DocumentNotFound:
             return None
 
-    async def _duplicate_of(self, tenant: str, row: Document) -> str | None:
-        same = await self.store.find_by_sha256(tenant, row.collection, row.sha256)
-        return next((other.id for other in same if other.id != row.id), None)
+    async def _duplicate_of(
+        self, tenant: str, row: Document, *, among: Mapping[str, Document]
+    ) -> str | None:
+        """Another document with the same bytes, stored or of the same upload."""
+        stored = await self.store.find_by_sha256(tenant, row.collection, row.sha256)
+        others = (
+            other.id
+            for other in (*stored, *among.values())
+            if other.sha256 == row.sha256 and other.id != row.id
+        )
+        return next(others, None)
 
     async def _keep(self, tenant: str, row: Document, content: bytes | Path) -> None:
         where = (tenant, row.collection, row.id)
@@ -184,6 +192,7 @@ def decide(
         version=known.version + 1 if known else 1,
         live_version=known.live_version if known else None,
         chunks=known.chunks if known else 0,
+        title=known.title if known else None,
         created_at=known.created_at if known else now,
         updated_at=now,
     )

@@ -400,7 +400,11 @@ class Store(Protocol):
         ...
 
     async def put_documents(self, tenant: str, documents: Sequence[Document]) -> None:
-        """Write ledger rows of one collection (insert or replace, by id), durably."""
+        """Write ledger rows of one collection (insert or replace, by id), durably.
+
+        What a row that is there says of the live version (`live_version`, `chunks`, `title`)
+        stays: the caller may have read it before a worker published, and only `publish` knows.
+        """
         ...
 
     async def touch_document(self, tenant: str, document: Document) -> bool:

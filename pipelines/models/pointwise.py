@@ -54,9 +54,7 @@ def pointwise_for(device: torch.device) -> Pointwise:
     """Compiled for CUDA if its compiler works here, else plain."""
     if device.type != "cuda":
         return Pointwise()
-    compiled = Pointwise(
-        *(torch.compile(each, dynamic=True, fullgraph=True) for each in Pointwise())
-    )
+    compiled = Pointwise(*(torch.compile(each, dynamic=True) for each in Pointwise()))
     try:
         _try_out(compiled, device)
     except Exception as error:  # a compiler can fail in any way, and all of them mean: do without

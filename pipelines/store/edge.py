@@ -48,6 +48,7 @@ from twofold.schema import CollectionName, Document, DocumentStatus
 log = logging.getLogger(__name__)
 
 PUBLISHING = "publishing"
+LIVE = {"live_version", "chunks", "title"}
 UNFINISHED: tuple[DocumentStatus, ...] = ("queued", "parsing", "embedding")
 LARGE = 200_000  # chunks that an exact scan still goes through in a few hundredths of a second
 BATCH = 256  # points between two looks at the free space
@@ -145,7 +146,8 @@ class EdgeStore:
         with self._lock:
             shard = self._shard(tenant, collection)
             self._require_space(self._reserve_bytes)
-            shard.upsert([records.row_point(tenant, document) for document in documents])
+            rows = [self._with_live(shard, tenant, document) for document in documents]
+            shard.upsert([records.row_point(tenant, row) for row in rows])
             shard.sync()
 
     async def touch_document(self, tenant: str, document: Document) -> bool:
@@ -218,6 +220,13 @@ class EdgeStore:
     def _row(self, shard: Shard, tenant: str, document_id: str) -> Document | None:
         payload = shard.get(records.row_id(tenant, shard.collection.name, document_id))
         return records.row_of(payload) if payload and payload["tenant"] == tenant else None
+
+    def _with_live(self, shard: Shard, tenant: str, document: Document) -> Document:
+        """The row to be, with what is live as the row that is there has it."""
+        stored = self._row(shard, tenant, document.id)
+        if stored is None:
+            return document
+        return document.model_copy(update=stored.model_dump(include=LIVE))
 
     # --- Chunks -----------------------------------------------------------------------------
 

@@ -290,6 +290,19 @@ async def test_a_new_version_replaces_the_old_one_whole(store: Store) -> None:
     assert await store.get_document("mine", NAME, "d") == ready(second, 2)
 
 
+async def test_an_upload_that_was_decided_before_a_publish_keeps_what_is_live(
+    store: Store,
+) -> None:
+    await store.put_documents("mine", [row()])
+    second = next_version(row())
+    await stage(store, "mine", row(), ["apple"])
+    assert await store.publish("mine", ready(row(), 1))
+    await store.put_documents("mine", [second])
+    kept = await store.get_document("mine", NAME, "d")
+    assert (kept.version, kept.live_version, kept.chunks) == (2, 1, 1)
+    assert await found(store, "mine") == {"apple"}
+
+
 async def test_publishing_twice_changes_nothing(store: Store) -> None:
     chunks = await ingest(store, "mine", row(), ["apple", "pear"])
     assert await store.publish("mine", ready(row(), 2))
@@ -326,7 +339,7 @@ async def test_a_deleted_document_is_gone_with_all_its_chunks(store: Store) -> N
     second = next_version(row())
     await store.put_documents("mine", [second])
     await stage(store, "mine", second, ["pear"])
-    assert await store.delete_document("mine", NAME, "d") == second
+    assert (await store.delete_document("mine", NAME, "d")).version == second.version
     assert await found(store, "mine") == set()
     assert await store.vectors_by_sha256("mine", NAME, "d") == {}
     assert [each async for each in store.unfinished()] == []

@@ -86,6 +86,12 @@ async def test_identical_content_under_another_name_says_whose_copy_it_is(
     assert (copy["verdict"], copy["duplicate_of"]) == ("created", first["id"])
 
 
+async def test_copies_in_one_upload_name_the_first(client: httpx.AsyncClient) -> None:
+    files = [("files", (name, RYE.encode())) for name in ("one.md", "two.md")]
+    first, copy = (await client.post("/documents?wait=30", files=files)).json()["documents"]
+    assert (first["duplicate_of"], copy["duplicate_of"]) == (None, first["id"])
+
+
 async def test_a_new_version_replaces_the_old_one_whole(client: httpx.AsyncClient) -> None:
     await upload(client, "rye.md", RYE)
     second = await upload(client, "rye.md", RYE.replace("250 degrees", "230 degrees"))
