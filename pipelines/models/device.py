@@ -61,13 +61,13 @@ def pick_attention(device: torch.device, dtype: torch.dtype) -> str:
 
 
 def _varlen_fault(device: torch.device) -> str | None:
-    """Why the variable-length kernel does not run here; None when it does."""
-    if torch.cuda.get_device_capability(device) < (8, 0):
-        return "it wants a GPU of compute capability 8.0 or later"
+    """Why the variable-length kernel does not run here, by trying it; None when it does."""
     try:
-        varlen_kernel()
-    except ImportError:
-        return f"torch {torch.__version__} has none"
+        tokens = torch.ones(4, 2, 64, dtype=torch.bfloat16, device=device)
+        bounds = torch.tensor([0, 1, 4], dtype=torch.int32, device=device)
+        varlen_kernel()(tokens, tokens, tokens, bounds, bounds, 3, 3, scale=0.125)
+    except Exception as error:  # another torch, GPU or build refuses in a way of its own
+        return f"{type(error).__name__} ({str(error).splitlines()[0] if str(error) else device})"
     return None
 
 
