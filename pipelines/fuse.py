@@ -3,11 +3,10 @@
     recalled = rank_recall(candidates)
     ranked = rank_fused(recalled, outcome, profile=reranker.profile, fusion=request.fusion)
 
-Everything here is pure. The two lists become comparable by their mean and deviation over the
-candidates of the query; on the collections of `make bench-quality` such sums rank better than
-reciprocal ranks do, and lose less than sums of min-max scores where one list is poor. Equal
-scores are ordered by chunk id, so that the same candidates give the same order, whatever order
-they come in.
+Everything here is pure. Scores of different origin become comparable by min-max normalisation
+over the candidates of one query; on the collections of `make bench-quality` sums of such scores
+rank better than reciprocal ranks do. Equal scores are ordered by chunk id, so that the same
+candidates give the same order, whatever order they come in.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from pipelines.ports import Candidate, RerankOutcome, RerankProfile
 from twofold.schema import Fusion
 
-SPARSE_WEIGHT = 0.6
-"""What a standardised BM25 score counts beside a standardised cosine."""
+SPARSE_WEIGHT = 0.65
+"""What a normalised BM25 score counts beside a normalised cosine."""
 RRF_K = 60
 """The constant of reciprocal rank fusion, as in the paper."""
 DECIMALS = 6
@@ -106,15 +105,24 @@ def rank_fused(
 
 
 def recall_scores(dense: ArrayLike, sparse: ArrayLike) -> Floats:
-    """Weigh both lists: z(dense) + 0.6 z(sparse), stretched over 0..1; [n], in input order.
+    """Weigh both lists: (dense + 0.65 sparse) / 1.65, each normalised; [n] in 0..1, in input order.
 
-    What is missing from a list (NaN) counts as its lowest: it would have come after all that is
-    in it. A list without a single candidate was not asked for and counts nothing.
+    What is missing from a list (NaN) counts as the lowest in it: it would have come later. But a
+    BM25 list that is shorter than the dense one has every chunk with a word of the query, so that
+    there the rest counts as the 0 that it is. A list without any candidate was not asked for.
     """
     first = np.asarray(dense, dtype=np.float64)
     second = np.asarray(sparse, dtype=np.float64)
-    total = _standing(first) + SPARSE_WEIGHT * _standing(second)
-    return min_max(total) if total.size else total
+    if 0 < _listed(second) < _listed(first):
+        second = np.nan_to_num(second)
+    asked = [
+        (scores, weight)
+        for scores, weight in ((first, 1.0), (second, SPARSE_WEIGHT))
+        if _listed(scores)
+    ]
+    total = sum(weight for _, weight in asked)
+    parts = [np.nan_to_num(min_max(scores)) * (weight / total) for scores, weight in asked]
+    return np.sum(parts, axis=0) if parts else np.zeros_like(first)
 
 
 def fused_scores(
@@ -143,14 +151,6 @@ def fused_scores(
         weight = 1.0
     comparable = second if profile.calibrated else min_max(second)
     return weight * np.nan_to_num(comparable) + (1 - weight) * first
-
-
-def standardised(scores: ArrayLike) -> Floats:
-    """Mean 0 and deviation 1; NaN stays NaN, and scores that are all equal become 0."""
-    values = np.asarray(scores, dtype=np.float64)
-    distance = values - np.nanmean(values)
-    deviation = np.nanstd(values)
-    return distance / deviation if deviation > NOISE else distance * 0
 
 
 def min_max(scores: ArrayLike) -> Floats:
@@ -183,11 +183,8 @@ def _descending(ranked: Sequence[Fused]) -> list[Fused]:
     return [replace(each, score=top) for each, top in zip(ranked, ceilings, strict=True)]
 
 
-def _standing(scores: Floats) -> Floats:
-    if np.isnan(scores).all():
-        return np.zeros_like(scores)
-    standing = standardised(scores)
-    return np.where(np.isnan(standing), np.nanmin(standing), standing)
+def _listed(scores: Floats) -> int:
+    return int(np.count_nonzero(~np.isnan(scores)))
 
 
 def _column(scores: Iterable[float | None]) -> Floats:

@@ -1,9 +1,12 @@
 """A second stage without a second model: MaxSim over the token states of all-MiniLM-L6-v2.
 
 Each word piece of the query looks for the token of the passage that is most like it; the score is
-the weighted mean of what they find. Khattab and Zaharia, "ColBERT", SIGIR 2020, with two changes:
-the model was not trained for it, so rare pieces, which say more, weigh more; and the states of a
-passage are made when it first is a candidate, not at ingestion, and then kept.
+the weighted mean of what they find. Khattab and Zaharia, "ColBERT", SIGIR 2020, with a change: the
+model was not trained for it, so rare pieces, which say more, weigh more, and common words of a
+passage are left out.
+
+The states of a passage are kept, in a bounded memory, from when they were last made: at ingestion,
+if this process embedded the passage, or when it first was a candidate.
 """
 
 import hashlib
@@ -14,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import torch.nn.functional as F  # noqa: N812 - the name that everybody knows
 
-from pipelines.models.minilm import NAME, MiniLm
+from pipelines.models.minilm import NAME, MiniLm, Tokens
 from pipelines.models.state_cache import StateCache, States
 from pipelines.ports import Pairs, PairScores, RerankProfile, Vector
 
@@ -40,15 +43,18 @@ class Query(NamedTuple):
 
 
 class LateInteractionReranker:
-    """Scores, mostly in 0..1, that depend on the pair alone; not calibrated across queries.
+    """Scores in 0..1 that depend on the pair alone.
+
+    They are means of cosines, which mean the same for every query: fused as they are they rank
+    better than stretched over the candidates of each.
 
     Args:
         model: Weights and tokenizer, shared with the embedder.
-        cache_bytes: Memory for the states of passages, 384 bytes a token.
+        cache_bytes: Memory for the states of passages, about 210 bytes for a token of English.
     """
 
     name = f"late-interaction:{NAME}"
-    profile = RerankProfile(depth=20, weight=0.4, calibrated=False)
+    profile = RerankProfile(depth=20, weight=0.6, calibrated=True)
 
     def __init__(self, model: MiniLm, *, cache_bytes: int = CACHE_BYTES) -> None:
         self._model = model
@@ -72,38 +78,45 @@ class LateInteractionReranker:
             for query, pairs in zip(queries, batch, strict=True)
         ]
 
+    def remember(self, passage: str, tokens: Tokens, vectors: Vector) -> States:
+        """Keep the states of a passage for when it will be a candidate; callable by any thread.
+
+        Args:
+            passage: The text.
+            tokens: What the tokenizer made of it.
+            vectors: What the model made of these, [tokens, dimensions].
+        """
+        telling = self._weights[tokens.ids] >= self._weights[FIRST_WORD + COMMON]
+        kept = vectors[telling] if telling.any() else vectors
+        states = States.pack(kept, truncated=tokens.truncated)
+        self._cache.put(key_of(passage), states)
+        return states
+
     def _queries(self, texts: Sequence[str]) -> list[Query]:
-        sequences = [tokens.ids for tokens in self._model.tokenize(texts)]
-        states = self._model.token_states(sequences)
-        vectors = {index: F.normalize(rows, dim=-1).numpy() for index, rows in states}
-        return [
-            Query(vectors[index], shares(self._weights[ids])) for index, ids in enumerate(sequences)
-        ]
+        tokens = self._model.tokenize(texts)
+        queries = {
+            index: Query(F.normalize(rows, dim=-1).numpy(), shares(self._weights[each.ids]))
+            for index, each, rows in self._model.token_states(tokens)
+        }
+        return [queries[index] for index in range(len(texts))]
 
     def _states(self, passages: Iterable[str]) -> dict[str, States]:
-        """States of passages, from the cache or else from the model."""
-        keys = {text: hashlib.sha256(text.encode()).digest() for text in passages}
-        kept = {text: self._cache.get(key) for text, key in keys.items()}
-        found = {text: states for text, states in kept.items() if states is not None}
-        missing = [text for text, states in kept.items() if states is None]
-        tokens = self._model.tokenize(missing)
-        for index, rows in self._model.token_states([each.ids for each in tokens]):
+        """States of passages, remembered or made now."""
+        kept = {text: self._cache.get(key_of(text)) for text in set(passages)}
+        states = {text: each for text, each in kept.items() if each is not None}
+        missing = [text for text, each in kept.items() if each is None]
+        for index, tokens, rows in self._model.token_states(self._model.tokenize(missing)):
             text = missing[index]
-            found[text] = States.pack(rows.numpy(), truncated=tokens[index].truncated)
-            self._cache.put(keys[text], found[text])
-        return found
+            states[text] = self.remember(text, tokens, rows.numpy())
+        return states
 
 
 def pair_scores(query: Query, passages: Sequence[States]) -> PairScores:
-    """MaxSim: the weighted mean, over the query's pieces, of the best cosine in the passage."""
+    """MaxSim: the weighted mean, over the query's pieces, of the best cosine in each passage."""
     best = [(query.vectors @ states.unit().T).max(axis=1) for states in passages]
     scores = np.array([each @ query.weights for each in best], dtype=np.float32)
-    return PairScores(scores, np.array([states.truncated for states in passages], dtype=np.bool_))
-
-
-def shares(weights: Vector) -> Vector:
-    """Divide by the sum; equal shares where nothing counts."""
-    return weights / weights.sum() if weights.any() else np.full_like(weights, 1 / len(weights))
+    truncated = np.array([states.truncated for states in passages], dtype=np.bool_)
+    return PairScores(scores.clip(0, 1), truncated)
 
 
 def piece_weights(vocabulary: Mapping[str, int]) -> Vector:
@@ -118,3 +131,13 @@ def piece_weights(vocabulary: Mapping[str, int]) -> Vector:
     ranks[:FIRST_CHARACTER] = 0
     ranks[[id_ for piece, id_ in vocabulary.items() if set(piece) <= set(string.punctuation)]] = 0
     return np.log1p(ranks / COMMON).astype(np.float32)
+
+
+def shares(weights: Vector) -> Vector:
+    """Divide by the sum; equal shares where nothing counts."""
+    return weights / weights.sum() if weights.any() else np.full_like(weights, 1 / len(weights))
+
+
+def key_of(text: str) -> bytes:
+    """What states are kept under: the sha256 of their text."""
+    return hashlib.sha256(text.encode()).digest()

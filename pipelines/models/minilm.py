@@ -6,7 +6,7 @@ at most 256 tokens.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -87,29 +87,35 @@ class MiniLm:
         encodings = self._tokenizer.encode_batch_fast(list(texts))
         return [Tokens(each.ids, bool(each.overflowing)) for each in encodings]
 
-    def token_states(self, sequences: Sequence[Sequence[int]]) -> Iterator[tuple[int, Tensor]]:
-        """Encode token ids in packed batches: (index, [tokens, dimensions] float32), any order."""
-        lengths = [len(sequence) for sequence in sequences]
+    def token_states(self, texts: Sequence[Tokens]) -> Iterator[tuple[int, Tokens, Tensor]]:
+        """Encode in packed batches, shortest first.
+
+        Yields:
+            Index, tokens and states [tokens, dimensions] float32 of each text.
+        """
+        lengths = [len(tokens.ids) for tokens in texts]
         for batch in batches_by_length(lengths, BATCH_TOKENS):
-            states = self._encoder([sequences[index] for index in batch])
+            states = self._encoder([texts[index].ids for index in batch])
             parts = torch.split(states, [lengths[index] for index in batch])
-            yield from zip(batch, parts, strict=True)
+            for index, part in zip(batch, parts, strict=True):
+                yield index, texts[index], part
 
 
 class MiniLmEmbedder:
-    """Unit vectors of 384 numbers; query and passage are read alike, an instruction is ignored."""
+    """Unit vectors of 384 numbers; query and passage are read alike, an instruction is ignored.
+
+    Attributes:
+        model: Weights and tokenizer, for whoever shares them.
+        on_passage: Told of every passage: text, tokens, token states [tokens, dimensions].
+    """
 
     name = NAME
     max_tokens = MAX_TOKENS - SPECIAL_TOKENS
 
-    def __init__(self, model: MiniLm | None = None) -> None:
-        """Use a model that is loaded, or load it.
-
-        Raises:
-            ModelUnfit: As of `MiniLm`.
-        """
-        self.model = model or MiniLm.load()
-        self.dimensions = self.model.dimensions
+    def __init__(self, model: MiniLm) -> None:
+        self.model = model
+        self.dimensions = model.dimensions
+        self.on_passage: Callable[[str, Tokens, Vector], object] | None = None
 
     @property
     def tokenizer_json(self) -> str:
@@ -117,13 +123,19 @@ class MiniLmEmbedder:
 
     def embed_queries(self, texts: Sequence[str], *, instruction: str | None = None) -> Vector:
         del instruction  # the model was not trained with any
-        return self.embed_passages(texts)
+        return self._embed(texts, None)
 
     def embed_passages(self, texts: Sequence[str]) -> Vector:
+        return self._embed(texts, self.on_passage)
+
+    def _embed(
+        self, texts: Sequence[str], tell: Callable[[str, Tokens, Vector], object] | None
+    ) -> Vector:
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
-        sequences = [tokens.ids for tokens in self.model.tokenize(texts)]
-        for index, states in self.model.token_states(sequences):
+        for index, tokens, states in self.model.token_states(self.model.tokenize(texts)):
             vectors[index] = F.normalize(states.mean(dim=0), dim=0).numpy()
+            if tell is not None:
+                tell(texts[index], tokens, states.numpy())
         return vectors
 
 

@@ -49,9 +49,9 @@ def choose_embedder(settings: Settings) -> Embedder:
         setting = _automatic("embedder", gpu=QWEN3_EMBEDDER, cpu="minilm")
     match setting.partition(":"):
         case ("minilm", "", ""):
-            from pipelines.models.minilm import MiniLmEmbedder
+            from pipelines.models.minilm import MiniLm, MiniLmEmbedder
 
-            return MiniLmEmbedder()
+            return MiniLmEmbedder(MiniLm.load())
         case ("qwen3", _, source) if source:
             from pipelines.models.qwen3 import Qwen3Embedder
 
@@ -85,11 +85,7 @@ def choose_reranker(settings: Settings, embedder: Embedder) -> RerankModel | Non
         case ("none", "", ""):
             return None
         case ("late-interaction", "", ""):
-            from pipelines.models.late_interaction import LateInteractionReranker
-            from pipelines.models.minilm import MiniLm, MiniLmEmbedder
-
-            shared = embedder.model if isinstance(embedder, MiniLmEmbedder) else MiniLm.load()
-            return LateInteractionReranker(shared, cache_bytes=settings.rerank_cache_bytes)
+            return _late_interaction(embedder, settings.rerank_cache_bytes)
         case ("qwen3", _, source) if source:
             from pipelines.models.qwen3 import Qwen3Reranker
 
@@ -122,6 +118,18 @@ def _automatic(role: str, *, gpu: str, cpu: str) -> str:
     reason = f"there is a CUDA device, {device}" if device else "there is no CUDA device"
     logger.info("TWOFOLD_%s=auto: %s, because %s", role.upper(), chosen, reason)
     return chosen
+
+
+def _late_interaction(embedder: Embedder, cache_bytes: int) -> RerankModel:
+    """Share the embedder's weights, and what it makes of passages, where it is the same model."""
+    from pipelines.models.late_interaction import LateInteractionReranker
+    from pipelines.models.minilm import MiniLm, MiniLmEmbedder
+
+    if not isinstance(embedder, MiniLmEmbedder):
+        return LateInteractionReranker(MiniLm.load(), cache_bytes=cache_bytes)
+    reranker = LateInteractionReranker(embedder.model, cache_bytes=cache_bytes)
+    embedder.on_passage = reranker.remember
+    return reranker
 
 
 def _fit_embedder(model: Embedder, settings: Settings) -> Embedder:

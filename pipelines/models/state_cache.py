@@ -1,6 +1,7 @@
 """The token states of passages, kept small and within a bound of memory."""
 
 from collections import OrderedDict
+from threading import Lock
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -43,12 +44,13 @@ class States(NamedTuple):
 
 
 class StateCache:
-    """The states used last, by a key, as many as fit into `limit` bytes; used by one thread."""
+    """The states used last, by a key, as many as fit into `limit` bytes; for any thread."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._size = 0
         self._entries: OrderedDict[bytes, States] = OrderedDict()
+        self._lock = Lock()
 
     @property
     def size(self) -> int:
@@ -57,20 +59,22 @@ class StateCache:
 
     def get(self, key: bytes) -> States | None:
         """What is under the key, if it is still there; it counts as used now."""
-        if key not in self._entries:
-            return None
-        self._entries.move_to_end(key)
-        return self._entries[key]
+        with self._lock:
+            if key not in self._entries:
+                return None
+            self._entries.move_to_end(key)
+            return self._entries[key]
 
     def put(self, key: bytes, states: States) -> None:
         """Keep them, and let go of what was not used for longest; too large ones are not kept."""
-        self._discard(key)
-        if states.size > self._limit:
-            return
-        self._entries[key] = states
-        self._size += states.size
-        while self._size > self._limit:
-            self._discard(next(iter(self._entries)))
+        with self._lock:
+            self._discard(key)
+            if states.size > self._limit:
+                return
+            self._entries[key] = states
+            self._size += states.size
+            while self._size > self._limit:
+                self._discard(next(iter(self._entries)))
 
     def _discard(self, key: bytes) -> None:
         if (states := self._entries.pop(key, None)) is not None:

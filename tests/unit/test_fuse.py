@@ -1,6 +1,5 @@
 """The fusions, by hand arithmetic and by what must hold for any candidates."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -25,7 +24,6 @@ from twofold.schema import Fusion
 NAN = math.nan
 RELATIVE = RerankProfile(depth=20, weight=0.5, calibrated=False)
 CALIBRATED = RerankProfile(depth=20, weight=0.5, calibrated=True)
-WEIGHTED = Fusion()
 
 
 def candidate(name: str, dense: float | None = None, sparse: float | None = None) -> Candidate:
@@ -46,18 +44,209 @@ def recalled(*scores: float) -> list[Recalled]:
     ]
 
 
-def names(ranked: Sequence[Recalled | Fused]) -> str:
-    return "".join(
-        (each if isinstance(each, Recalled) else each.recalled).candidate.chunk.id
-        for each in ranked
-    )
+def order(ranked: Sequence[Recalled] | Sequence[Fused]) -> str:
+    """The names of the candidates, in one word."""
+    chunks = (each.recalled if isinstance(each, Fused) else each for each in ranked)
+    return "".join(each.candidate.chunk.id for each in chunks)
+
+
+def fuse(
+    first: Sequence[Recalled],
+    second: RerankOutcome,
+    profile: RerankProfile = CALIBRATED,
+    **fusion: object,
+) -> list[Fused]:
+    return rank_fused(first, second, profile=profile, fusion=Fusion.model_validate(fusion))
 
 
 # --- The first stage ------------------------------------------------------------------------
 
 
 def test_both_lists_are_stretched_over_0_to_1_and_weighed():
-    # dense: 0.3 -> 0, 0.5 -> 0.5, 0.7 -> 1; sparse: 2 -> 0, 8 -> 0.75, 10 -> 1, times 0.75
+    # dense 0.3 0.5 0.7 -> 0 0.5 1; sparse 2 8 10 -> 0 0.75 1, times 0.65; all over 1.65
     scores = recall_scores([0.7, 0.5, 0.3], [2.0, 10.0, 8.0])
-    expected = [1 / 1.75, (0.5 + 0.75) / 1.75, 0.75 * 0.75 / 1.75]
-    np.testing.assert_allclose(scores, expected)
+    np.testing.assert_allclose(scores, [1 / 1.65, 1.15 / 1.65, 0.75 * 0.65 / 1.65])
+
+
+def test_what_is_missing_from_a_list_counts_as_its_lowest():
+    scores = recall_scores([0.7, 0.3, NAN], [NAN, 10.0, 8.0])
+    np.testing.assert_allclose(scores, [1 / 1.65, 0.65 / 1.65, 0])
+
+
+def test_the_one_chunk_that_has_the_word_gains_by_it():
+    # The BM25 list is shorter than the dense one: it is complete, and the rest has BM25 0.
+    scores = recall_scores([0.7, 0.6, 0.3], [NAN, 3.0, NAN])
+    np.testing.assert_allclose(scores, [1 / 1.65, (0.75 + 0.65) / 1.65, 0])
+
+
+def test_a_weak_match_in_a_complete_list_keeps_its_part():
+    scores = recall_scores([0.9, 0.5, 0.1], [8.0, 2.0, NAN])
+    np.testing.assert_allclose(scores, [1, (0.5 + 0.25 * 0.65) / 1.65, 0])
+
+
+def test_a_list_that_was_not_asked_for_counts_nothing():
+    np.testing.assert_allclose(recall_scores([0.9, 0.5, 0.8], [NAN] * 3), [1, 0, 0.75])
+    np.testing.assert_allclose(recall_scores([NAN] * 3, [1, 5, 2]), [0, 1, 0.25])
+
+
+def test_the_recall_order_has_scores_and_ranks():
+    ranked = rank_recall([candidate("a", 0.1, 1.0), candidate("b", 0.9, 5.0)])
+    assert order(ranked) == "ba"
+    assert [(each.score, each.rank) for each in ranked] == [(1.0, 1), (0.0, 2)]
+
+
+def test_no_candidates_are_no_ranking():
+    assert rank_recall([]) == []
+    assert fuse([], outcome()) == []
+
+
+def test_equal_candidates_are_ordered_by_chunk_id():
+    same = [candidate(name, 0.5, 2.0) for name in "cab"]
+    assert order(rank_recall(same)) == "abc"
+
+
+# --- Both stages ----------------------------------------------------------------------------
+
+
+def test_calibrated_scores_are_weighed_as_they_are():
+    ranked = fuse(recalled(1.0, 0.8), outcome(0.2, 0.6), weight=0.25)
+    # a: 0.25 * 0.2 + 0.75 * 1 = 0.8; b: 0.25 * 0.6 + 0.75 * 0.8 = 0.75
+    assert [each.score for each in ranked] == pytest.approx([0.8, 0.75], abs=1e-6)
+    ranked = fuse(recalled(1.0, 0.8), outcome(0.2, 0.6), weight=0.75)
+    # a: 0.75 * 0.2 + 0.25 * 1 = 0.4; b: 0.75 * 0.6 + 0.25 * 0.8 = 0.65
+    assert order(ranked) == "ba"
+    assert [each.score for each in ranked] == pytest.approx([0.65, 0.4], abs=1e-6)
+
+
+def test_other_scores_are_stretched_over_what_was_scored():
+    ranked = fuse(recalled(1.0, 0.8, 0.6), outcome(-3.0, 1.0, 0.0), RELATIVE)
+    # -3 1 0 -> 0 1 0.75; a: 0.5, b: 0.5 + 0.4, c: 0.375 + 0.3
+    assert order(ranked) == "bca"
+    assert [each.score for each in ranked] == pytest.approx([0.9, 0.675, 0.5])
+
+
+def test_the_profile_says_the_weight_where_the_request_does_not():
+    sure = RerankProfile(depth=20, weight=1.0, calibrated=True)
+    assert order(fuse(recalled(1.0, 0.0), outcome(0.4, 0.5), sure)) == "ba"
+    assert order(fuse(recalled(1.0, 0.0), outcome(0.4, 0.5), sure, weight=0.0)) == "ab"
+
+
+def test_method_rerank_lets_the_second_stage_decide_alone():
+    ranked = fuse(recalled(1.0, 0.9, 0.8), outcome(0.1, 0.3), method="rerank", weight=0.1)
+    assert order(ranked) == "bac"
+
+
+def test_method_rrf_sums_the_reciprocal_ranks():
+    ranked = fuse(recalled(1.0, 0.9, 0.8), outcome(0.1, 0.9, 0.5), method="rrf")
+    # ranks: a 1 and 3, b 2 and 1, c 3 and 2
+    expected = [1 / 62 + 1 / 61, 1 / 61 + 1 / 63, 1 / 63 + 1 / 62]
+    assert order(ranked) == "bac"
+    assert [each.score for each in ranked] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("method", ["weighted", "rrf", "rerank"])
+def test_what_was_not_scored_follows_in_recall_order(method):
+    ranked = fuse(recalled(1.0, 0.9, 0.8, 0.7), outcome(0.0, 0.01, NAN), method=method)
+    assert order(ranked)[2:] == "cd"
+    assert [each.rerank is None for each in ranked] == [False, False, True, True]
+    scores = [each.score for each in ranked]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("method", ["weighted", "rrf", "rerank"])
+def test_without_a_second_stage_the_recall_order_and_its_scores_stay(method):
+    first = recalled(1.0, 0.9, 0.8)
+    ranked = fuse(first, outcome(NAN, NAN), method=method)
+    assert [(each.recalled, each.score, each.rerank) for each in ranked] == [
+        (each, each.score, None) for each in first
+    ]
+
+
+def test_the_second_stages_own_score_and_its_truncation_go_along():
+    ranked = fuse(recalled(1.0, 0.0), outcome(0.25, 0.75, truncated=[1]), weight=1.0)
+    assert [(each.rerank, each.truncated) for each in ranked] == [(0.75, True), (0.25, False)]
+
+
+def test_equally_scored_candidates_are_ordered_by_chunk_id():
+    same = [Recalled(candidate(name), 0.5, rank) for rank, name in enumerate("cab", 1)]
+    assert order(fuse(same, outcome(0.5, 0.5, 0.5))) == "abc"
+
+
+# --- The parts ------------------------------------------------------------------------------
+
+
+def test_min_max_leaves_out_what_is_missing():
+    np.testing.assert_array_equal(min_max([2.0, NAN, 4.0, 3.0]), [0.0, NAN, 1.0, 0.5])
+    np.testing.assert_array_equal(min_max([3.0, NAN, 3.0]), [1.0, NAN, 1.0])
+
+
+def test_reciprocal_ranks_are_those_of_the_paper():
+    np.testing.assert_allclose(reciprocal_ranks([0.1, 0.9, NAN]), [1 / 62, 1 / 61, 0])
+    np.testing.assert_allclose(reciprocal_ranks([0.9, 0.9, 0.1]), [1 / 61, 1 / 61, 1 / 63])
+
+
+# --- For any candidates ---------------------------------------------------------------------
+
+unit = st.floats(0, 1, width=32)
+maybe = st.none() | st.floats(-10, 50, width=32)
+
+
+@st.composite
+def found(draw: st.DrawFn) -> list[Candidate]:
+    """Candidates as a store returns them: each in one list at least."""
+    count = draw(st.integers(0, 12))
+    rows = draw(st.lists(st.tuples(maybe, maybe), min_size=count, max_size=count))
+    return [
+        candidate(f"{index:02}", dense if sparse is not None or dense is not None else 0.5, sparse)
+        for index, (dense, sparse) in enumerate(rows)
+    ]
+
+
+@st.composite
+def scored(draw: st.DrawFn, first: Sequence[Recalled]) -> RerankOutcome:
+    depth = draw(st.integers(0, len(first)))
+    return outcome(*draw(st.lists(unit | st.just(NAN), min_size=depth, max_size=depth)))
+
+
+@given(found(), st.randoms(use_true_random=False))
+def test_the_order_does_not_depend_on_the_order_of_the_candidates(candidates, random):
+    shuffled = candidates.copy()
+    random.shuffle(shuffled)
+    assert rank_recall(shuffled) == rank_recall(candidates)
+
+
+@given(found())
+def test_recall_scores_fall_from_1_at_most_to_0_at_least(candidates):
+    scores = [each.score for each in rank_recall(candidates)]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= score <= 1 for score in scores)
+
+
+@given(
+    found(),
+    st.data(),
+    st.sampled_from(["weighted", "rrf", "rerank"]),
+    st.none() | unit,
+    st.sampled_from([RELATIVE, CALIBRATED]),
+)
+def test_fusion_keeps_every_candidate_once_and_scores_fall(
+    candidates, data, method, weight, profile
+):
+    first = rank_recall(candidates)
+    second = data.draw(scored(first))
+    ranked = fuse(first, second, profile, method=method, weight=weight)
+    assert sorted(order(ranked)) == sorted(order(first))
+    scores = [each.score for each in ranked]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= score <= 1 for score in scores)
+    tail = [each.recalled.rank for each in ranked if each.rerank is None]
+    assert tail == sorted(tail), "what was not scored keeps its order"
+    assert all(each.rerank is not None for each in ranked[: second.scored]), "and comes last"
+
+
+@given(st.lists(unit, min_size=1, max_size=10), unit)
+def test_a_better_second_stage_score_never_lowers_the_fused_one(recall, weight):
+    fusion = Fusion(weight=weight)
+    low = fused_scores(recall, [0.2] * len(recall), profile=CALIBRATED, fusion=fusion)
+    high = fused_scores(recall, [0.7] * len(recall), profile=CALIBRATED, fusion=fusion)
+    assert (high >= low).all()
