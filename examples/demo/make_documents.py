@@ -2,10 +2,10 @@
 
 The results are committed; run this after a change in `sources/`:
 
-    .venv/bin/python -m pip install fpdf2
+    .venv/bin/python -m pip install fpdf2 python-docx
     .venv/bin/python examples/demo/make_documents.py
 
-fpdf2 is needed here only and so is no dependency of Twofold. The sources keep to headings,
+Both are needed here only and so are no dependencies of Twofold. The sources keep to headings,
 paragraphs and tables.
 """
 
