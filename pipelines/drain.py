@@ -34,43 +34,49 @@ class Drain:
         self._ingest = ingest
         self._workers = workers
         self._in_hand: set[tuple[str, str, str]] = set()
-        self._loop = asyncio.new_event_loop()
         self._woken = asyncio.Event()
+        self._stopping = False
         self._main: asyncio.Task[None] | None = None
-        self._thread = threading.Thread(target=self._work, name="drain", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin with what an earlier process left."""
+        self._loop = loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._work, args=(loop,), name="drain", daemon=True)
         self._thread.start()
 
     async def submit(self, tenant: str, documents: Sequence[Document]) -> None:  # noqa: ARG002
         """Wake the thread; the rows themselves are read from the ledger."""
-        if documents:
+        if documents and self._loop and self.alive:
             self._loop.call_soon_threadsafe(self._woken.set)
 
     @property
     def alive(self) -> bool:
         """Whether documents are being worked off."""
-        return self._thread.is_alive()
+        return self._thread is not None and self._thread.is_alive()
 
     def stop(self, timeout_s: float = 40.0) -> None:
         """Put back what is in work and end the thread; waits for a parse that is under way."""
-        if self._thread.is_alive():
+        if self._loop and self._thread and self.alive:
             self._loop.call_soon_threadsafe(self._cancel)
             self._thread.join(timeout_s)
 
     def _cancel(self) -> None:
+        self._stopping = True
         if self._main:
             self._main.cancel()
 
-    def _work(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
             try:
                 runner.run(self._run())
             except asyncio.CancelledError:
                 log.info("ingestion stopped; what is unfinished goes on at the next start")
 
     async def _run(self) -> None:
+        if self._stopping:
+            return
         self._main = asyncio.current_task()
         slots = asyncio.Semaphore(self._workers)
         async with asyncio.TaskGroup() as group:
