@@ -200,7 +200,8 @@ class InProcessReranker:
             if error is None:
                 seconds = self._clock() - started
                 self._deaths = 0
-            elif len(parts) == 1:
+            elif isinstance(error, TwofoldError) and len(parts) == 1:
+                # A server that is away was asked more than once already.
                 self._fail(parts[0], error)
             else:
                 # One of them may be to blame; its neighbours shall not suffer for it.
