@@ -1,68 +1,29 @@
 """The server as an operator meets it: a real process with its own ways to start, die and return."""
 
-import os
 import random
 import signal
 import socket
 import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.support.live import ROOT, SERVER, START_S, environment, free_port, live_server
 from twofold import Client
 from twofold.errors import TwofoldError
 
-START_S = 60.0
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def start(data: Path, port: int, **settings: str) -> subprocess.Popen[bytes]:
-    options = {"DATA_DIR": str(data), "PORT": str(port), **settings}
-    environment = {**os.environ, **{f"TWOFOLD_{name}": value for name, value in options.items()}}
-    return subprocess.Popen([sys.executable, "-m", "services.api"], env=environment)
-
-
-def await_ready(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + START_S
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=1).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise AssertionError("the server did not become ready")
-
-
-@contextmanager
-def serving(data: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    port = free_port()
-    process = start(data, port)
-    try:
-        await_ready(port, process)
-        yield port, process
-    finally:
-        process.kill()
-        process.wait(10)
-
-
-def refusal(data: Path, port: int, **settings: str) -> str:
+def refusal(folder: Path, port: int, **settings: str) -> str:
     """What a server that must not start says, all of it."""
-    options = {"DATA_DIR": str(data), "PORT": str(port), **settings}
-    environment = {**os.environ, **{f"TWOFOLD_{name}": value for name, value in options.items()}}
     done = subprocess.run(
-        [sys.executable, "-m", "services.api"],
-        env=environment, capture_output=True, text=True, timeout=START_S, check=False,
-    )  # fmt: skip
+        SERVER,
+        cwd=ROOT,
+        env=environment(folder, port, settings),
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+        check=False,
+    )
     assert done.returncode == 1
     return done.stderr
 
@@ -79,12 +40,11 @@ def test_every_accepted_document_survives_kill_9_and_none_twice(tmp_path: Path) 
     chance = random.Random(seed)
     names = [f"note-{n}.txt" for n in range(200)]
     accepted: set[str] = set()
-    with serving(tmp_path / "data") as (port, process):
-        client = Client(f"http://127.0.0.1:{port}")
+    with live_server(tmp_path) as server, Client(server.url) as client:
         stop_at = chance.randrange(60, 160)
         for n, name in enumerate(names):
             if n == stop_at:
-                process.send_signal(signal.SIGKILL)
+                server.process.send_signal(signal.SIGKILL)
             path = tmp_path / name
             path.write_text(f"Note number {n} speaks of topic {n * 7919}.", encoding="utf-8")
             try:
@@ -93,8 +53,7 @@ def test_every_accepted_document_survives_kill_9_and_none_twice(tmp_path: Path) 
                 break
             accepted |= {document.id for document in answer.documents}
     assert len(accepted) >= 60
-    with serving(tmp_path / "data") as (port, _):
-        client = Client(f"http://127.0.0.1:{port}")
+    with live_server(tmp_path) as server, Client(server.url) as client:
         client.wait(accepted, timeout=120)
         rows = list(client.documents())
         assert accepted <= {row.id for row in rows}
@@ -115,15 +74,15 @@ def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_data_folder_in_use_is_one_sentence_with_the_holder(tmp_path: Path) -> None:
-    with serving(tmp_path) as (_, process):
+    with live_server(tmp_path) as server:
         sentence = only_sentence(refusal(tmp_path, free_port()))
-        assert str(process.pid) in sentence
+        assert str(server.process.pid) in sentence
         assert "TWOFOLD_DATA_DIR" in sentence
 
 
 def test_a_data_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
-    assert "TWOFOLD_DATA_DIR" in only_sentence(refusal(tmp_path / "file" / "data", free_port()))
+    (tmp_path / "data").write_text("not a folder", encoding="utf-8")
+    assert "TWOFOLD_DATA_DIR" in only_sentence(refusal(tmp_path, free_port()))
 
 
 def test_an_open_address_without_keys_is_refused(tmp_path: Path) -> None:
@@ -140,6 +99,6 @@ def test_a_setting_that_is_not_usable_is_named(tmp_path: Path, name: str, value:
 
 
 def test_a_server_stops_cleanly_when_told_to(tmp_path: Path) -> None:
-    with serving(tmp_path) as (_, process):
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) in {0, -signal.SIGTERM}
+    with live_server(tmp_path) as server:
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(30) in {0, -signal.SIGTERM}

@@ -8,10 +8,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
+SERVER = (sys.executable, "-m", "services.api")
 START_S, STOP_S = 120.0, 30.0
 
 
@@ -26,33 +28,41 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Live(NamedTuple):
+    """A running server."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+
+def environment(folder: Path, port: int, settings: Mapping[str, str]) -> dict[str, str]:
+    """What the server is told: its port, its data folder, and more settings without prefix."""
+    told = {"PORT": str(port), "DATA_DIR": str(folder / "data"), **settings}
+    return clean_environment() | {f"TWOFOLD_{name}": value for name, value in told.items()}
+
+
 @contextmanager
-def live_server(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Its URL, once it is ready; the process has ended when the context has.
+def live_server(folder: Path, **settings: str) -> Iterator[Live]:
+    """A server that is ready; its process has ended when the context has.
 
     Args:
         folder: Of the data and the log.
-        settings: More environment variables.
+        settings: By their names without prefix, such as `RERANKER`.
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    environment = clean_environment() | {
-        "TWOFOLD_PORT": str(port),
-        "TWOFOLD_DATA_DIR": str(folder / "data"),
-        **(settings or {}),
-    }
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "services.api"],
+            SERVER,
             cwd=ROOT,
-            env=environment,
+            env=environment(folder, port, settings),
             stdout=output,
             stderr=subprocess.STDOUT,
         )
     try:
         _wait_until_ready(process, url, log)
-        yield url
+        yield Live(url, process)
     finally:
         process.terminate()
         try:

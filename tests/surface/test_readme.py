@@ -51,12 +51,11 @@ def run(snippet: Snippet, url: str, folder: Path) -> subprocess.CompletedProcess
 def test_every_snippet_of_the_readme_works_in_the_order_in_which_it_is_read(tmp_path):
     runnable = [each for each in snippets() if each.language in ("sh", "python")]
     assert {"sh", "python"} <= {each.language for each in runnable if not each.skipped}
-    models = {"TWOFOLD_EMBEDDER": "minilm", "TWOFOLD_RERANKER": "late-interaction"}
-    with live_server(tmp_path, models) as url:
+    with live_server(tmp_path, EMBEDDER="minilm", RERANKER="late-interaction") as server:
         for snippet in runnable:
             if snippet.skipped:
                 continue
-            done = run(snippet, url, tmp_path)
+            done = run(snippet, server.url, tmp_path)
             assert done.returncode == 0, f"README.md:{snippet.line}\n{done.stdout}{done.stderr}"
             for bad in ('{"error":{', '"status":"failed"', '"results":[]'):
                 assert bad not in done.stdout, f"README.md:{snippet.line}\n{done.stdout}"
