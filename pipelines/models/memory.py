@@ -1,7 +1,9 @@
 """How much memory a batch takes, and so how many tokens a batch may have on this device."""
 
 import os
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from transformers import Qwen3Config
@@ -29,7 +31,9 @@ class BatchMemory:
                                                       normed states, gate and up
 
     plus b T 2d for the rotation and 16 T for ids and positions. Weights and the kept beginning
-    (2 b k a token and layer) come on top and do not depend on T.
+    (2 b k a token and layer) come on top and do not depend on T. A beginning that is much longer
+    than what continues it is gathered once for each; that is not predicted, and a batch that
+    then does not fit is halved.
     """
 
     hidden: int
@@ -93,4 +97,28 @@ def free_bytes(device: torch.device) -> int:
         return torch.cuda.mem_get_info(device)[0]
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(_available_bytes(), _left_of_limit())
+
+
+def _available_bytes() -> int:
+    """What the system can give without swapping; half of all where it does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+    except OSError:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    fields = dict(line.split(":", 1) for line in lines)
+    return int(fields["MemAvailable"].split()[0]) * 1024
+
+
+def _left_of_limit(group: Path = Path("/sys/fs/cgroup")) -> int:
+    """What a container's limit leaves; cached files, mapped weights among them, can be dropped."""
+    try:
+        limit = (group / "memory.max").read_text("ascii").strip()
+        used = int((group / "memory.current").read_text("ascii"))
+        stat = (group / "memory.stat").read_text("ascii").splitlines()
+    except OSError:
+        return sys.maxsize
+    if limit == "max":
+        return sys.maxsize
+    cached = int(dict(line.split() for line in stat)["file"])
+    return max(int(limit) - used + cached, 0)

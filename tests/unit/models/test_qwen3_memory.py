@@ -1,5 +1,6 @@
 """The predicted memory of a batch against what torch really held."""
 
+import sys
 import weakref
 from pathlib import Path
 
@@ -9,7 +10,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import Qwen3Config, Qwen3Model
 
-from pipelines.models.memory import CPU_TOKENS, BatchMemory, free_bytes, token_budget
+from pipelines.models.memory import (
+    CPU_TOKENS,
+    BatchMemory,
+    _left_of_limit,
+    free_bytes,
+    token_budget,
+)
 from pipelines.models.packed_attention import SDPA
 from pipelines.models.packed_decoder import PackedDecoder
 from pipelines.models.packed_row import Branch
@@ -89,6 +96,15 @@ def test_the_budget_follows_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> 
     assert token_budget(SHAPE_06B, torch.bfloat16, CPU) == CPU_TOKENS
     monkeypatch.setattr("pipelines.models.memory.free_bytes", lambda _device: 10**8)
     assert 100 < token_budget(SHAPE_06B, torch.float32, CPU) < CPU_TOKENS
+
+
+def test_a_containers_limit_counts_and_its_cached_files_do_not(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("900\n")
+    (tmp_path / "memory.stat").write_text("anon 300\nfile 600\n")
+    assert _left_of_limit(tmp_path) == 700
+    (tmp_path / "memory.max").write_text("max\n")
+    assert _left_of_limit(tmp_path) == _left_of_limit(tmp_path / "none") == sys.maxsize
 
 
 def test_a_sequence_of_32_thousand_tokens_fits_in_little_memory() -> None:
