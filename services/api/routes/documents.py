@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -11,6 +12,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pipelines.build import Twofold
 from services.api.parts import InCollection, Parts, Tenant
 from services.api.uploads import batch_of
+from twofold.errors import DocumentNotFound
 from twofold.schema import (
     AcceptedDocument,
     AcceptedDocuments,
@@ -28,9 +30,18 @@ LOOK_S = 0.1  # seconds between two looks at the ledger while a caller waits
 WATCH_S = 3_600.0  # seconds after which a stream of events ends; the client may open another
 
 router = APIRouter(tags=["documents"])
-DocumentIdInPath = Annotated[
-    str, Path(max_length=255, description="As the upload's answer has it.")
-]
+
+
+def place(
+    document_id: Annotated[str, Path(max_length=255, description="As the upload's answer has it.")],
+    tenant: Tenant,
+    collection: InCollection = "default",
+) -> tuple[str, str, str]:
+    """What locates a document: tenant, collection and id."""
+    return tenant, collection, document_id
+
+
+Where = Annotated[tuple[str, str, str], Depends(place)]
 
 UPLOAD_BODY = {
     "requestBody": {
@@ -115,36 +126,21 @@ async def list_documents(
     return DocumentList(documents=page.documents, cursor=page.cursor)
 
 
-async def get_document(
-    document_id: DocumentIdInPath,
-    parts: Parts,
-    tenant: Tenant,
-    collection: InCollection = "default",
-) -> Document:
+async def get_document(where: Where, parts: Parts) -> Document:
     """A document's row on the ledger: state, progress, and why it failed if it did."""
-    return await parts.store.get_document(tenant, collection, document_id)
+    return await parts.store.get_document(*where)
 
 
 @router.get("/documents/{document_id:path}/content", operation_id="get_document_content")
-async def get_document_content(
-    document_id: DocumentIdInPath,
-    parts: Parts,
-    tenant: Tenant,
-    collection: InCollection = "default",
-) -> DocumentContent:
+async def get_document_content(where: Where, parts: Parts) -> DocumentContent:
     """The extracted text of the live version: what every offset of the document counts in."""
-    return await parts.documents.content(tenant, collection, document_id)
+    return await parts.documents.content(*where)
 
 
 @router.get("/documents/{document_id:path}/chunks", operation_id="get_document_chunks")
-async def get_document_chunks(
-    document_id: DocumentIdInPath,
-    parts: Parts,
-    tenant: Tenant,
-    collection: InCollection = "default",
-) -> PassageList:
+async def get_document_chunks(where: Where, parts: Parts) -> PassageList:
     """The passages of the live version, in reading order."""
-    return await parts.documents.passages(tenant, collection, document_id)
+    return await parts.documents.passages(*where)
 
 
 @router.get(
@@ -165,18 +161,16 @@ async def watch_document(
         if document.final:
             return
         await asyncio.sleep(LOOK_S)
-        document = await parts.store.get_document(tenant, document.collection, document.id)
+        try:
+            document = await parts.store.get_document(tenant, document.collection, document.id)
+        except DocumentNotFound:
+            return
 
 
 @router.post("/documents/{document_id:path}/retry", status_code=202, operation_id="retry_document")
-async def retry_document(
-    document_id: DocumentIdInPath,
-    parts: Parts,
-    tenant: Tenant,
-    collection: InCollection = "default",
-) -> Document:
+async def retry_document(where: Where, parts: Parts) -> Document:
     """Queue a failed document again."""
-    return await parts.documents.retry(tenant, collection, document_id)
+    return await parts.documents.retry(*where)
 
 
 # Ids may hold slashes, so this path matches everything: it comes after those with a tail.
@@ -184,14 +178,9 @@ router.get("/documents/{document_id:path}", operation_id="get_document")(get_doc
 
 
 @router.delete("/documents/{document_id:path}", operation_id="delete_document")
-async def delete_document(
-    document_id: DocumentIdInPath,
-    parts: Parts,
-    tenant: Tenant,
-    collection: InCollection = "default",
-) -> Document:
+async def delete_document(where: Where, parts: Parts) -> Document:
     """Remove a document; it is gone from search when this answers. Returns what was removed."""
-    return await parts.documents.delete(tenant, collection, document_id)
+    return await parts.documents.delete(*where)
 
 
 async def settled(
@@ -202,8 +191,10 @@ async def settled(
     now: list[AcceptedDocument] = []
     for each in accepted:
         row: Document = each
-        while not row.final and time.monotonic() < end:
-            await asyncio.sleep(LOOK_S)
-            row = await parts.store.get_document(tenant, each.collection, each.id)
+        # Somebody may delete it meanwhile: then it stays as it was last seen.
+        with suppress(DocumentNotFound):
+            while not row.final and time.monotonic() < end:
+                await asyncio.sleep(LOOK_S)
+                row = await parts.store.get_document(tenant, each.collection, each.id)
         now.append(AcceptedDocument(**{**dict(row), "verdict": each.verdict}))
     return now
