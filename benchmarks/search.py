@@ -10,7 +10,6 @@ score comes from a cache; passages do meet again, as they do in real use.
 
 import json
 import os
-import platform
 import random
 import socket
 import statistics
@@ -27,6 +26,7 @@ from typing import Annotated
 
 import matplotlib as mpl
 import typer
+from measure import RESULTS, machine, save
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -37,7 +37,6 @@ from twofold.schema import DocumentText, SearchResponse
 
 ROOT = Path(__file__).parents[1]
 COLLECTIONS = ROOT.parent / "shared" / "collections"
-RESULTS = ROOT / "benchmarks" / "results"
 STAGES = ("embed", "recall", "queue", "rerank", "fuse")
 console = Console()
 
@@ -51,7 +50,8 @@ def main(
         stored, ingest_s = fill(client, chunks)
         answers = ask(client, questions(queries))
     report = {
-        "machine": {"processor": platform.processor(), "cores": os.cpu_count()},
+        "benchmark": "B7",
+        "machine": machine(),
         "chunks": stored,
         "queries": len(answers),
         "ingest_chunks_per_s": round(stored / ingest_s, 1),
@@ -65,8 +65,7 @@ def main(
         },
     }
     show(report)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "search.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    save("search", report)
     draw(report, RESULTS / "search.png")
 
 
