@@ -366,7 +366,7 @@ class SearchRequest(_Request):
     deadline_ms: Annotated[int, Field(ge=1, le=120_000)] = Field(
         default=10_000, description="The answer comes by then, with what was scored until then."
     )
-    min_score: float | None = Field(default=None, description="Drop results that score less.")
+    min_score: FiniteFloat | None = Field(default=None, description="Drop results that score less.")
 
     @model_validator(mode="after")
     def _shallow(self) -> Self:
