@@ -11,8 +11,7 @@
     │   │   └── ContentNotReady       nothing has been extracted yet
     │   ├── MethodNotAllowed          405
     │   ├── Conflict                  409
-    │   │   ├── EmbedderMismatch      the collection was built with another model
-    │   │   └── DocumentBusy          the document is being ingested
+    │   │   └── EmbedderMismatch      the collection was built with another model
     │   ├── TooLarge                  413
     │   ├── UnsupportedFormat         415
     │   ├── InvalidRequest            422  readable, but a value is wrong
@@ -149,16 +148,8 @@ class EmbedderMismatch(Conflict):
     template = (
         "Collection '{collection}' was built with '{stored}' ({stored_dimensions} dimensions) and "
         "this server runs '{running}' ({running_dimensions}); start the server with "
-        "TWOFOLD_EMBEDDER set to the former, or rebuild: "
-        "POST /collections/{collection}/rebuild."
+        "TWOFOLD_EMBEDDER set to the former, or upload the documents to a new collection."
     )
-
-
-class DocumentBusy(Conflict):
-    """The document is being worked on and the call needs it at rest."""
-
-    code = "document_busy"
-    template = "Document '{document_id}' is '{status}'; wait until it is ready or failed."
 
 
 class TooLarge(RequestError):
