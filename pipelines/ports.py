@@ -182,8 +182,8 @@ class RerankProfile:
     Attributes:
         depth: Candidates that are worth scoring; weak models lose quality with depth.
         weight: Share of its score in the fused one, 0..1.
-        calibrated: Whether scores are probabilities that mean the same for every query; if not,
-            they are normalised over the candidates of the query.
+        calibrated: Whether scores are in 0..1 and mean the same for every query; if not, they are
+            normalised over the candidates of the query.
     """
 
     depth: int
