@@ -229,23 +229,30 @@ def test_watching_a_folder_adds_what_changes_and_ends_quietly(url, client, tmp_p
     command = [sys.executable, "-m", "twofold.cli", "--url", url]
     command += ["add", str(tmp_path), "--watch", "-c", "watched"]
     root = Path(__file__).parents[2]
-    with subprocess.Popen(
-        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as watching:
+    shown = tmp_path.with_suffix(".out")
+    with (
+        shown.open("w") as out,
+        subprocess.Popen(
+            command, cwd=root, stdout=out, stderr=subprocess.PIPE, text=True
+        ) as watching,
+    ):
         try:
             assert named(client, f"{tmp_path.name}/first.md").version == 1
             (tmp_path / "second.md").write_text("# Second")
             assert named(client, f"{tmp_path.name}/second.md").version == 1
             (tmp_path / "first.md").write_text("# First, changed")
             assert named(client, f"{tmp_path.name}/first.md", version=2).version == 2
+            end = time.monotonic() + 30
+            while "updated" not in shown.read_text() and time.monotonic() < end:
+                time.sleep(0.05)
             os.kill(watching.pid, signal.SIGINT)
-            out, err = watching.communicate(timeout=30)
+            _, err = watching.communicate(timeout=30)
         finally:
             watching.kill()
     assert watching.returncode == 0
     assert "Stopped watching." in err
     assert "Traceback" not in err
-    assert "updated" in out
+    assert "updated" in shown.read_text()
 
 
 def named(client: Client, name: str, version: int = 1):
