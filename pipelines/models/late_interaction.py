@@ -113,10 +113,14 @@ class LateInteractionReranker:
 
 def pair_scores(query: Query, passages: Sequence[States]) -> PairScores:
     """MaxSim: the weighted mean, over the query's pieces, of the best cosine in each passage."""
-    best = [(query.vectors @ states.unit().T).max(axis=1) for states in passages]
-    scores = np.array([each @ query.weights for each in best], dtype=np.float32)
     truncated = np.array([states.truncated for states in passages], dtype=np.bool_)
-    return PairScores(scores.clip(0, 1), truncated)
+    if not passages:
+        return PairScores(np.empty(0, dtype=np.float32), truncated)
+    rows = np.concatenate([states.numbers for states in passages]).astype(np.float32)
+    cosines = query.vectors @ rows.T / np.linalg.norm(rows, axis=1)
+    ends = np.cumsum([len(states.numbers) for states in passages])
+    best = np.maximum.reduceat(cosines, [0, *ends[:-1]], axis=1)  # [q, passages]
+    return PairScores((query.weights @ best).clip(0, 1).astype(np.float32), truncated)
 
 
 def piece_weights(vocabulary: Mapping[str, int]) -> Vector:

@@ -32,11 +32,6 @@ class States(NamedTuple):
         largest = np.abs(states).max(axis=1, keepdims=True)
         return cls(np.rint(states * (127 / largest)).astype(np.int8), truncated)
 
-    def unit(self) -> Vector:
-        """The states, [tokens, dimensions] float32, of unit length."""
-        rows = self.numbers.astype(np.float32)
-        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
-
     @property
     def size(self) -> int:
         """Bytes that it takes in a cache."""
