@@ -69,16 +69,13 @@ class Outcome:
     Attributes:
         first_stage: Rank of the answer by the first stage alone; None where it was not found.
         final: Its rank by both stages.
-        first_ms: Time of the search.
-        again_ms: Time of the same search once more: late interaction keeps what it has computed
-            of a passage.
+        ms: Time of the search.
     """
 
     question: Question
     first_stage: int | None
     final: int | None
-    first_ms: float
-    again_ms: float
+    ms: float
 
 
 def main() -> int:
@@ -261,13 +258,11 @@ def ask(client: Client, question: Question) -> Outcome:
     answer = next(filter(question.answered_by, response.results), None)
     console.rule(f"[bold]{question.question}", align="left")
     show(question, response, answer)
-    again = client.search(question.question, limit=LOOKED_AT)
     return Outcome(
         question,
         first_stage=answer.recall_rank if answer else None,
         final=answer.rank if answer else None,
-        first_ms=response.timings_ms.total,
-        again_ms=again.timings_ms.total,
+        ms=response.timings_ms.total,
     )
 
 
@@ -293,7 +288,7 @@ def summarise(outcomes: list[Outcome], seconds: float) -> None:
     table = Table(title="Where the answering passage stood", title_justify="left", box=None)
     table.add_column("question", overflow="fold")
     table.add_column("expected")
-    for heading in ("first stage", "both stages", "ms", "again"):
+    for heading in ("first stage", "both stages", "ms"):
         table.add_column(heading, justify="right")
     for each in outcomes:
         style = "green" if each.final == 1 else "red"
@@ -302,8 +297,7 @@ def summarise(outcomes: list[Outcome], seconds: float) -> None:
             each.question.document,
             f"{each.first_stage or '-'}",
             f"[{style}]{each.final or '-'}[/]",
-            f"{each.first_ms:.0f}",
-            f"{each.again_ms:.0f}",
+            f"{each.ms:.0f}",
         )
     console.print(table)
     first = sum(each.first_stage == 1 for each in outcomes)

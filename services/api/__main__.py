@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import logging
+import os
 import socket
 import sys
 
@@ -19,6 +20,9 @@ log = logging.getLogger("twofold")
 
 def main() -> None:
     """Serve until told to stop; exits with 1 and one sentence when it cannot start."""
+    # Ingestion, queries and reranking compute side by side: a thread that has nothing to do must
+    # leave its core to the others. Read when torch is loaded, which is later.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         settings = read_settings()
         logging.basicConfig(

@@ -34,7 +34,7 @@ def ranks(demo: subprocess.CompletedProcess[str]) -> dict[str, tuple[str, str]]:
     """By question: where the answer stood after the first stage and after both."""
     summary = demo.stdout.partition("Where the answering passage stood")[2]
     rows = re.findall(
-        r"^(.+?)\s{2,}(\S+\.\w+)\s+(\d+|-)\s+(\d+|-)\s+\d+\s+\d+\s*$", summary, re.MULTILINE
+        r"^(.+?)\s{2,}(\S+\.\w+)\s+(\d+|-)\s+(\d+|-)\s+\d+\s*$", summary, re.MULTILINE
     )
     return {question.strip(): (first, both) for question, _, first, both in rows}
 
