@@ -7,7 +7,7 @@ takes plain arguments.
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -40,6 +40,51 @@ class Settings(BaseSettings):
     )
     rerank_cache_bytes: int = Field(
         512_000_000, ge=0, description="Memory for token vectors of the late-interaction model."
+    )
+    qdrant_url: str | None = Field(
+        None,
+        description="URL of a Qdrant server. Together with `redis_url` it chooses the distributed "
+        "mode; null: the engine inside the process.",
+    )
+    qdrant_api_key: SecretStr | None = Field(None, description="Key of the Qdrant server.")
+    qdrant_grpc_port: PositiveInt | None = Field(
+        None, description="Port of Qdrant's gRPC interface, which is faster; null: REST only."
+    )
+    qdrant_replicas: PositiveInt = Field(
+        1, description="Copies of each new collection's shards; 2 or more on a cluster."
+    )
+    qdrant_shards: PositiveInt | None = Field(
+        None, description="Shards of each new collection; null: as the server decides."
+    )
+    qdrant_quantization: Literal["none", "int8"] = Field(
+        "none", description="Quantisation of the vectors of new collections; hits are rescored."
+    )
+    qdrant_prefix_dimensions: PositiveInt | None = Field(
+        None,
+        description="MRL: the first so many dimensions find the candidates, whole vectors order "
+        "them; for embedders that were trained for it. Null: whole vectors only.",
+    )
+    redis_url: SecretStr | None = Field(
+        None, description="URL of the Redis server that carries the queues."
+    )
+    blobs_url: str | None = Field(
+        None,
+        description="Where files lie: a folder that all processes see, or `s3://BUCKET/PREFIX`; "
+        "null: the data folder.",
+    )
+    query_embedder: Literal["local", "queue"] | None = Field(
+        None,
+        description="Where queries are embedded: in the API process, or by the reranker worker; "
+        "null: local in one process, queue in the distributed mode.",
+    )
+    ingest_concurrency: PositiveInt = Field(
+        4, description="Documents that an ingestion worker has in hand at once."
+    )
+    ingest_timeout_s: PositiveFloat = Field(
+        1_800.0, description="Longest time for one attempt at a document."
+    )
+    drain_s: PositiveFloat = Field(
+        20.0, description="Time that a worker has to finish what it has begun when it is stopped."
     )
     ingest_attempts: PositiveInt = Field(3, description="Tries before a document is failed.")
     heartbeat_s: PositiveFloat = Field(2.0, description="Seconds between signs of life.")
