@@ -2,13 +2,19 @@
 
 Read in `pipelines/build.py` and in the mains of `services/`, nowhere else: everything below
 takes plain arguments.
+
+What must not stand in the environment may lie in files: with TWOFOLD_SECRETS_DIR=/run/secrets the
+file `twofold_redis_url` is TWOFOLD_REDIS_URL. The environment wins.
 """
 
+import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from twofold.errors import ConfigurationError
 
 
 class Settings(BaseSettings):
@@ -89,3 +95,42 @@ class Settings(BaseSettings):
     ingest_attempts: PositiveInt = Field(3, description="Tries before a document is failed.")
     heartbeat_s: PositiveFloat = Field(2.0, description="Seconds between signs of life.")
     log_level: str = "info"
+
+    @property
+    def distributed(self) -> bool:
+        """Whether the store and the queues are servers of their own.
+
+        Raises:
+            ConfigurationError: Only one of the two is named.
+        """
+        named = {"TWOFOLD_QDRANT_URL": self.qdrant_url, "TWOFOLD_REDIS_URL": self.redis_url}
+        missing = [name for name, url in named.items() if not url]
+        if len(missing) == 1:
+            [present] = named.keys() - missing
+            raise ConfigurationError(
+                setting=missing[0],
+                reason=f"it is not set and {present} is; the distributed mode needs both, and "
+                "without both Twofold is one process",
+            )
+        return not missing
+
+
+def read_settings() -> Settings:
+    """The settings from the environment and the folder of secrets.
+
+    Raises:
+        ConfigurationError: A variable is there and its value is not usable.
+    """
+    secrets = os.environ.get("TWOFOLD_SECRETS_DIR") or None
+    if secrets and not Path(secrets).is_dir():
+        raise ConfigurationError(
+            setting="TWOFOLD_SECRETS_DIR", reason=f"there is no folder {secrets}"
+        )
+    try:
+        return Settings(_secrets_dir=secrets)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"TWOFOLD_{str(first['loc'][0]).upper()}"
+        raise ConfigurationError(setting=name, reason=first["msg"]) from None
+    except SettingsError as error:
+        raise ConfigurationError(setting="the environment", reason=str(error)) from None

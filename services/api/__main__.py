@@ -8,10 +8,9 @@ import socket
 import sys
 
 import uvicorn
-from pydantic import ValidationError
 
 from pipelines.build import embedded
-from pipelines.settings import Settings
+from pipelines.settings import Settings, read_settings
 from services.api.app import create_app
 from twofold.errors import ConfigurationError, TwofoldError
 
@@ -33,20 +32,6 @@ def main() -> None:
         sys.exit(f"twofold: {error.message}")
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def read_settings() -> Settings:
-    """The settings from the environment.
-
-    Raises:
-        ConfigurationError: A variable is there and its value is not usable.
-    """
-    try:
-        return Settings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = f"TWOFOLD_{str(first['loc'][0]).upper()}"
-        raise ConfigurationError(setting=name, reason=first["msg"]) from None
 
 
 async def serve(settings: Settings, listener: socket.socket) -> None:
