@@ -1,7 +1,7 @@
 """The only place that chooses implementations. Nothing heavy is imported before it is chosen."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,6 +27,21 @@ LONGEST_CHUNK = 512
 model that would take a whole book."""
 
 
+OK = "ok"
+
+
+class Part(NamedTuple):
+    """Something that serving depends on, for `/readyz`.
+
+    Attributes:
+        state: Says `ok`, or in one sentence what is the matter.
+        vital: Whether nothing can be served without it.
+    """
+
+    state: Callable[[], Awaitable[str]]
+    vital: bool = True
+
+
 @dataclass(frozen=True)
 class Twofold:
     """Everything that a process serves, put together."""
@@ -37,7 +52,7 @@ class Twofold:
     reranker: Reranker
     documents: Documents
     search: Search
-    drain: Drain
+    parts: Mapping[str, Part]
 
 
 class Models(NamedTuple):
@@ -98,7 +113,7 @@ async def embedded(
             reranker=reranker,
             documents=Documents(store, blobs, drain, embedder),
             search=Search(store, embedder, sparse, reranker, settings.query_instruction),
-            drain=drain,
+            parts={"ingestion": Part(drain.state)},
         )
 
 

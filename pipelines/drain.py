@@ -56,6 +56,10 @@ class Drain:
         """Whether documents are being worked off."""
         return self._thread is not None and self._thread.is_alive()
 
+    async def state(self) -> str:
+        """`ok`, or what is the matter."""
+        return "ok" if self.alive else "stopped; restart the server, and see its log for the reason"
+
     def stop(self, timeout_s: float = 40.0) -> None:
         """Put back what is in work and end the thread; waits for a parse that is under way."""
         if self._loop and self._thread and self.alive:

@@ -1,13 +1,19 @@
 """`/healthz` and `/readyz`: is the process alive, and would it serve."""
 
+import asyncio
 from collections import Counter
 
 from fastapi import APIRouter, Response
 
+from pipelines.build import OK, Part
 from services.api.parts import Parts, Tenant
 from twofold import __version__
 from twofold.errors import TwofoldError
 from twofold.schema import DocumentStatus, Health, Readiness
+
+PATIENCE_S = 3.0  # a part that says nothing for so long is not well
+
+SILENT = f"no answer within {PATIENCE_S:.0f} s"
 
 router = APIRouter(tags=["health"])
 
@@ -27,13 +33,19 @@ async def health() -> Health:
 async def ready(parts: Parts, tenant: Tenant, response: Response) -> Readiness:
     """Whether uploads and searches would be served now, part by part."""
     documents: Counter[DocumentStatus] = Counter()
-    state = {"store": "ok", "ingestion": "ok" if parts.drain.alive else "stopped"}
+    names = list(parts.parts)
+    states = await asyncio.gather(*(state_of(parts.parts[name]) for name in names))
+    state = {"store": OK, **dict(zip(names, states, strict=True))}
     try:
-        for collection in await parts.store.list_collections(tenant):
-            documents.update(await parts.store.count_documents(tenant, collection.name))
+        async with asyncio.timeout(PATIENCE_S):
+            for collection in await parts.store.list_collections(tenant):
+                documents.update(await parts.store.count_documents(tenant, collection.name))
     except TwofoldError as error:
         state["store"] = error.message
-    well = all(part == "ok" for part in state.values())
+    except TimeoutError:
+        state["store"] = SILENT
+    vital = {"store", *(name for name, part in parts.parts.items() if part.vital)}
+    well = all(state[name] == OK for name in vital)
     response.status_code = 200 if well else 503
     return Readiness(
         ready=well,
@@ -42,3 +54,14 @@ async def ready(parts: Parts, tenant: Tenant, response: Response) -> Readiness:
         reranker=parts.reranker.model,
         documents=dict(documents),
     )
+
+
+async def state_of(part: Part) -> str:
+    """How a part is, within the time that whoever asks has."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await part.state()
+    except TwofoldError as error:
+        return error.message
+    except TimeoutError:
+        return SILENT
