@@ -6,9 +6,12 @@ from pipelines.keys import derived_uuid
 from pipelines.pack import Span, pack
 from pipelines.ports import Chunk, Parsed, passage_of
 from pipelines.tokens import TokenCounter, load_tokenizer
-from twofold.schema import Document
+from twofold.schema import Document, Metadata
 
 MIN_TOKENS = 16
+
+FOUND = "file."
+"""Prefix of the metadata keys that a file has filled: the author of a PDF is `file.author`."""
 
 
 class Chunker:
@@ -42,6 +45,7 @@ class Chunker:
 def _chunk(tenant: str, document: Document, parsed: Parsed, ordinal: int, span: Span) -> Chunk:
     text = parsed.text[span.start : span.end]
     title, headings, _ = span.header
+    passage = passage_of(text, title, headings, span.lead)
     return Chunk(
         id=derived_uuid(tenant, document.collection, document.id, document.version, ordinal),
         document_id=document.id,
@@ -50,10 +54,16 @@ def _chunk(tenant: str, document: Document, parsed: Parsed, ordinal: int, span: 
         text=text,
         start=span.start,
         end=span.end,
-        sha256=sha256(passage_of(text, title, headings).encode()).hexdigest(),
+        sha256=sha256(passage.encode()).hexdigest(),
         name=document.name,
         title=title,
         headings=headings,
         page=span.page,
-        metadata=document.metadata,
+        metadata=found_metadata(parsed) | document.metadata,
+        lead=span.lead,
     )
+
+
+def found_metadata(parsed: Parsed) -> Metadata:
+    """What a file says of itself, under keys of its own: it never stands for what a caller says."""
+    return {f"{FOUND}{key}": value for key, value in parsed.metadata.items()}

@@ -2,8 +2,9 @@
 
 A heading stays with what follows it. A change of heading ends a passage, except that a very
 short section joins its parent or sibling when the two fit together. A block that is too long is
-divided by its lines, so rows of tables and lines of code stay whole; a line that is too long is
-cut by semantic-text-splitter at the best place: sentence, word, character.
+divided by its lines, so rows of tables and lines of code stay whole, and what leads it (the head
+row of a table) goes with every part; a line that is too long is cut by semantic-text-splitter at
+the best place: sentence, word, character.
 """
 
 import re
@@ -24,8 +25,11 @@ Path: TypeAlias = tuple[str, ...]
 HEADER_SHARE = 0.5
 """Most that title and headings may take of a passage; the outermost headings give way first."""
 
-LEAD_SHARE = 0.25
+OPENING_SHARE = 0.25
 """A beginning up to this share of the budget stays with a long block that follows it."""
+
+LEAD_SHARE = 0.25
+"""Most that the lead of a divided block may take of a passage; a longer one is not repeated."""
 
 SHORT_SHARE = 0.125
 """A section below this share of the budget may join its neighbour."""
@@ -51,6 +55,14 @@ class Span(NamedTuple):
     end: int
     header: Header
     page: int | None
+    lead: str | None
+
+
+class _Lead(NamedTuple):
+    """What leads a block: text that goes in front of each part but the first, and its cost."""
+
+    text: str
+    cost: int
 
 
 class _Stretch(NamedTuple):
@@ -62,9 +74,18 @@ class _Stretch(NamedTuple):
     page: int | None
     cost: int
     is_heading: bool = False
+    lead: _Lead | None = None
+    lead_length: int = 0
+
+    @property
+    def alone(self) -> int:
+        """Its cost where a passage begins with it."""
+        return self.cost + (self.lead.cost if self.lead else 0)
 
     def joined(self, following: "_Stretch", path: Path) -> "_Stretch":
-        return _Stretch(self.start, following.end, path, self.page, self.cost + following.cost)
+        return self._replace(
+            end=following.end, path=path, cost=self.cost + following.cost, is_heading=False
+        )
 
 
 def pack(parsed: Parsed, count: Count, max_tokens: int) -> list[Span]:
@@ -103,7 +124,8 @@ class _Packer:
             yield self._span(waiting)
 
     def _span(self, part: _Stretch) -> Span:
-        return Span(part.start, part.end, self._header(part.path), part.page)
+        lead = part.lead.text if part.lead else None
+        return Span(part.start, part.end, self._header(part.path), part.page, lead)
 
     def _sections(self) -> Iterator[list[_Stretch]]:
         """Runs of blocks under one path; headings without content go before what follows them."""
@@ -111,7 +133,7 @@ class _Packer:
         for path, run in groupby(self._stretches(), key=lambda each: each.path):
             section = [*(each._replace(path=path) for each in carried), *run]
             stub = all(each.is_heading for each in section)
-            if stub and sum(each.cost for each in section) <= LEAD_SHARE * self._room(path):
+            if stub and sum(each.cost for each in section) <= OPENING_SHARE * self._room(path):
                 carried = section
                 continue
             carried = []
@@ -124,7 +146,15 @@ class _Packer:
         for block, following in zip(self._blocks, [*starts, len(self._text)], strict=False):
             cost = self._count(self._text[block.start : following])
             heading = block.kind == "heading"
-            yield _Stretch(block.start, block.end, block.headings, block.page, cost, heading)
+            yield _Stretch(
+                block.start,
+                block.end,
+                block.headings,
+                block.page,
+                cost,
+                heading,
+                lead_length=block.lead,
+            )
 
     def _divide(self, section: Sequence[_Stretch]) -> list[_Stretch]:
         """Pack the blocks of one section into as few parts as fit, in order."""
@@ -135,35 +165,45 @@ class _Packer:
         while rest:
             each = rest.popleft()
             last = parts[-1] if parts else None
-            lead = last if last is not None and last.cost <= LEAD_SHARE * room else None
-            if last is not None and last.cost + each.cost <= room:
+            opening = last if last is not None and last.alone <= OPENING_SHARE * room else None
+            if last is not None and last.alone + each.cost <= room:
                 parts[-1] = last.joined(each, path)
-            elif each.cost + (lead.cost if lead else 0) <= room:
+            elif opening is None and each.alone <= room:
                 parts.append(each)
             elif len(lines := self._lines(each)) > 1:
                 rest.extendleft(reversed(lines))
-            elif lead is not None:
-                first, *others = self._cut(each, room - lead.cost)
-                parts[-1:] = [lead.joined(first, path), *others]
+            elif opening is not None:
+                first, *others = self._cut(each, room - opening.alone)
+                parts[-1:] = [opening.joined(first, path), *others]
             else:
                 parts += self._cut(each, room)
         return parts
 
     def _lines(self, block: _Stretch) -> list[_Stretch]:
+        """The lines of a block that have text; those after its lead carry it."""
         found = _LINE.finditer(self._text, block.start, block.end)
         matches = [match for match in found if not match[0].isspace()]
         starts = [match.start() for match in matches[1:]]
+        lead, rest = self._lead(block), block.start + block.lead_length
         return [
             block._replace(
                 start=match.start(),
                 end=match.end(),
                 cost=self._count(self._text[match.start() : following]),
+                lead=lead if match.start() >= rest else None,
+                lead_length=0,
             )
             for match, following in zip(matches, [*starts, block.end], strict=False)
         ]
 
+    def _lead(self, block: _Stretch) -> _Lead | None:
+        text = self._text[block.start : block.start + block.lead_length].strip()
+        lead = _Lead(text, self._count(f"{text}\n"))
+        return lead if text and lead.cost <= LEAD_SHARE * self._room(block.path) else None
+
     def _cut(self, block: _Stretch, room: int) -> list[_Stretch]:
         """Cut a line that is longer than a passage between sentences, or else words."""
+        room -= block.lead.cost if block.lead else 0
         longest = room * MAX_CHARACTERS_PER_TOKEN
         # What is too long in any case need not be counted: keeps the search for a cut linear.
         splitter = TextSplitter.from_callback(

@@ -40,6 +40,8 @@ class Block:
         kind: What it is, for a chunker that must not cut a table row or a code line.
         headings: The path of headings above it, outermost first; a heading is in its own path.
         page: Counted from 1, where the format has pages (or slides).
+        lead: Length of its beginning without which the rest is not understood, such as the head
+            row of a table or the first line of a function; 0 when there is none.
     """
 
     start: int
@@ -47,6 +49,7 @@ class Block:
     kind: BlockKind = "text"
     headings: tuple[str, ...] = ()
     page: int | None = None
+    lead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,9 @@ class Chunk:
         text: `content[start:end]` of the document, exactly.
         title: Of the document, for the header.
         headings: Path above the passage, outermost first.
+        lead: The beginning of the block that the text continues: a table's head row, say. It is
+            in the passage and not in the text.
+        metadata: The caller's, and what the file says of itself under keys with a prefix.
         sha256: Of `passage`; equal hashes have equal vectors, whatever the version.
     """
 
@@ -110,18 +116,21 @@ class Chunk:
     headings: tuple[str, ...] = ()
     page: int | None = None
     metadata: Metadata = field(default_factory=dict)
+    lead: str | None = None
 
     @property
     def passage(self) -> str:
-        """What the models read: the text under its title and headings."""
-        return passage_of(self.text, self.title, self.headings)
+        """What the models read: the text under its title, headings and lead."""
+        return passage_of(self.text, self.title, self.headings, self.lead)
 
 
-def passage_of(text: str, title: str | None, headings: Sequence[str]) -> str:
-    """Put title and heading path, without repeats, in front of a text: the models' view of it."""
+def passage_of(
+    text: str, title: str | None, headings: Sequence[str], lead: str | None = None
+) -> str:
+    """Put title and heading path, without repeats, and the lead in front: the models' view."""
     path = [title, *headings] if title else list(headings)
     header = " > ".join(dict.fromkeys(part for part in path if part))
-    return f"{header}\n{text}" if header else text
+    return "\n".join([*filter(None, (header, lead)), text])
 
 
 # --- Models (compute) -----------------------------------------------------------------------

@@ -64,7 +64,7 @@ def _answer(order: dict[str, str | None]) -> dict[str, object]:
     return {
         "text": text,
         "paths": list(paths),
-        "blocks": [[b.start, b.end, b.kind, paths[b.headings], b.page] for b in blocks],
+        "blocks": [[b.start, b.end, b.kind, paths[b.headings], b.page, b.lead] for b in blocks],
         "media_type": media_type,
         "title": title,
         "metadata": metadata,

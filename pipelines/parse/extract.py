@@ -7,6 +7,7 @@ whose start is part of every document's cost. Plain tuples travel to the parent 
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Literal, NamedTuple, TypeAlias
 
 BlockKind: TypeAlias = Literal["text", "heading", "list", "table", "code"]
@@ -17,11 +18,15 @@ MAX_HEADING = 200
 MAX_METADATA = 1_000
 """Longest value that a document says of itself, in code points."""
 
+MAX_KEYS = 24
+"""Most that a document may say of itself: every passage of it carries that."""
+
 MAX_TEXT = 20_000_000
 """Longest text of one document, in code points."""
 
 SEPARATOR = "\n\n"
 
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,49}")
 _NEWLINES = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\xad\ufeff]")  # soft hyphens too
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
@@ -49,6 +54,7 @@ class Span(NamedTuple):
     kind: BlockKind = "text"
     headings: tuple[str, ...] = ()
     page: int | None = None
+    lead: int = 0
 
 
 class Extract(NamedTuple):
@@ -121,8 +127,22 @@ class Builder:
             self.outline.enter(level, line)
             self.add(line, "heading", page=page)
 
-    def add(self, text: str, kind: BlockKind = "text", *, page: int | None = None) -> None:
-        """Add a block; one without a visible character is left out."""
+    def add(
+        self,
+        text: str,
+        kind: BlockKind = "text",
+        *,
+        page: int | None = None,
+        first_line_leads: bool = False,
+    ) -> None:
+        """Add a block; one without a visible character is left out.
+
+        Args:
+            text: Its text.
+            kind: What it is.
+            page: Where it is.
+            first_line_leads: The other lines are not understood without the first.
+        """
         text = clean(text).strip("\n") if kind == "code" else clean(text).strip()
         if not text or text.isspace():
             return
@@ -134,7 +154,8 @@ class Builder:
         self._length += len(text)
         if self._length > MAX_TEXT:
             raise TooMuchText
-        self._blocks.append(Span(start, self._length, kind, self.outline.path, page))
+        lead = text.find("\n") if first_line_leads else 0
+        self._blocks.append(Span(start, self._length, kind, self.outline.path, page, max(0, lead)))
 
     def extract(
         self,
@@ -154,6 +175,6 @@ class Builder:
 
 
 def tidy_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Single lines of bounded length; empty values left out."""
-    lines = {key: one_line(value) for key, value in metadata.items()}
-    return {key: line for key, line in lines.items() if line}
+    """A bounded number of single lines; empty values and keys that no filter can name left out."""
+    lines = {key.lower(): one_line(value) for key, value in metadata.items() if _KEY.fullmatch(key)}
+    return dict(islice(((key, line) for key, line in lines.items() if line), MAX_KEYS))

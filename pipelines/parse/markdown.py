@@ -60,7 +60,8 @@ def parse(data: bytes) -> Extract:
             outline.enter(level, heading)
             if level == 1 and title is None:
                 title = one_line(heading, MAX_HEADING)
-        blocks.append(Span(lines[first].start, lines[last].end, kind, outline.path))
+        lead = len(lines[first].text) if kind == "table" else 0
+        blocks.append(Span(lines[first].start, lines[last].end, kind, outline.path, lead=lead))
     return Extract(
         text, blocks, MEDIA_TYPE, title or metadata.get("title"), tidy_metadata(metadata)
     )

@@ -40,7 +40,7 @@ class _Success(BaseModel):
 
     text: str
     paths: list[list[str]]
-    blocks: list[tuple[int, int, BlockKind, int, int | None]]
+    blocks: list[tuple[int, int, BlockKind, int, int | None, int]]
     media_type: str
     title: str | None
     metadata: dict[str, str]
@@ -215,10 +215,14 @@ def _parsed(answer: _Success) -> Parsed:
     paths = [tuple(path) for path in answer.paths]
     blocks: list[Block] = []
     previous = 0
-    for start, end, kind, path, page in answer.blocks:
-        if not (previous <= start < end <= len(answer.text) and 0 <= path < len(paths)):
+    for start, end, kind, path, page, lead in answer.blocks:
+        if not (
+            previous <= start < end <= len(answer.text)
+            and 0 <= path < len(paths)
+            and 0 <= lead < end - start
+        ):
             raise _crash()
-        blocks.append(Block(start, end, kind, paths[path], page))
+        blocks.append(Block(start, end, kind, paths[path], page, lead))
         previous = end
     return Parsed(answer.text, tuple(blocks), answer.media_type, answer.title, answer.metadata)
 

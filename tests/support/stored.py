@@ -58,6 +58,7 @@ def chunks_of(document: Document, texts: Sequence[str]) -> list[Chunk]:
             headings=("Part", "Chapter"),
             page=ordinal + 1,
             metadata=document.metadata,
+            lead="name | size" if ordinal else None,
         )
         for ordinal, text in enumerate(texts)
     ]

@@ -78,7 +78,9 @@ def documents(draw) -> Parsed:
         if draw(st.booleans()):
             builder.heading(draw(st.integers(1, 4)), draw(st.sampled_from(WORDS) | prose))
         kind = draw(st.sampled_from(["text", "list", "table", "code"]))
-        builder.add(draw(prose | anything), kind, page=draw(st.none() | st.integers(1, 9)))
+        content = draw(prose | anything | st.lists(prose, max_size=9).map("\n".join))
+        page = draw(st.none() | st.integers(1, 9))
+        builder.add(content, kind, page=page, first_line_leads=draw(st.booleans()))
     return parsed(builder.extract("text/plain"), draw(st.none() | prose))
 
 
@@ -143,6 +145,35 @@ def test_rows_of_a_table_stay_whole_and_in_few_passages():
     lines = [line for each in chunks for line in each.text.split("\n")]
     assert lines[2:] == rows
     assert len(chunks) > 10
+
+
+def test_the_head_row_of_a_table_goes_with_every_passage_of_it():
+    rows = [f"| part {n} | yew and hemp | {n * 7} mm |" for n in range(60)]
+    first, *others = of_markdown("| name | of | size |\n|---|---|---|\n" + "\n".join(rows))
+    assert first.lead is None
+    assert {each.lead for each in others} == {"| name | of | size |"}
+    assert all(each.passage == f"{each.lead}\n{each.text}" for each in others)
+    assert max(tokens(each.passage) for each in others) <= 64
+
+
+def test_a_head_row_that_would_fill_the_passage_is_not_repeated():
+    table = "a very long head " * 40 + "\n" + "\n".join(f"row {n} of it" for n in range(60))
+    builder = Builder()
+    builder.add(table, "table", first_line_leads=True)
+    chunks = chunk(parsed(builder.extract("text/plain")))
+    assert {each.lead for each in chunks} == {None}
+
+
+def test_what_a_file_says_of_itself_has_keys_of_its_own():
+    content = Parsed("x", (Block(0, 1),), "text/plain", metadata={"author": "Ada", "year": "1843"})
+    (only,) = chunk(content)
+    assert only.metadata == {"year": 2020, "file.author": "Ada", "file.year": "1843"}
+
+
+def test_a_caller_may_correct_what_a_file_says_of_itself():
+    content = Parsed("x", (Block(0, 1),), "text/plain", metadata={"author": "unknown"})
+    (only,) = chunk(content, metadata={"file.author": "Ada"})
+    assert only.metadata == {"file.author": "Ada"}
 
 
 def test_a_block_of_code_that_fits_is_not_cut():
