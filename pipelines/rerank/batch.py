@@ -86,6 +86,16 @@ class Scheduler:
         """Pairs that wait for the device; never more than `max_pairs`."""
         return self._pairs
 
+    @property
+    def room(self) -> float:
+        """Tokens that are missing for a full batch; what is more need not wait here yet."""
+        return self._batch_tokens - self._waiting_tokens
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of a full batch, as far as that is known."""
+        return int(self._batch_tokens)
+
     def offer(self, work: Work, now: float) -> str | None:
         """Admit a request, or say in one sentence why not."""
         if work.id in self._waiting or not work.costs:
@@ -129,8 +139,7 @@ class Scheduler:
 
         Cautious, and blind as long as no batch was finished.
         """
-        waiting = sum(waiting.tokens for waiting in self._waiting.values())
-        return self._forecast(now)(waiting + tokens)
+        return self._forecast(now)(self._waiting_tokens + tokens)
 
     # --- Admission ----------------------------------------------------------------------
 
@@ -173,6 +182,10 @@ class Scheduler:
         return abs(self._running.expected_end - now)
 
     # --- Packing ------------------------------------------------------------------------
+
+    @property
+    def _waiting_tokens(self) -> int:
+        return sum(waiting.tokens for waiting in self._waiting.values())
 
     @property
     def _batch_tokens(self) -> float:

@@ -19,21 +19,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-import numpy as np
-
 from pipelines.ports import (
     Pairs,
-    PairScores,
     RerankModel,
     RerankOutcome,
     RerankProfile,
     RerankRequest,
 )
+from pipelines.rerank.attempt import Failure, Result, attempt
 from pipelines.rerank.batch import Batch, Scheduler
-from pipelines.rerank.grouping import score_together
 from pipelines.rerank.progress import Progress
-from pipelines.rerank.turns import Slice, Work
-from twofold.errors import ModelUnavailable, TwofoldError
+from pipelines.rerank.turns import Slice, Work, estimate_tokens
 from twofold.schema import RerankStatus
 
 log = logging.getLogger(__name__)
@@ -41,11 +37,6 @@ log = logging.getLogger(__name__)
 LINGER_S = 5.0
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 8.0
-
-
-def estimate_tokens(passage: str) -> int:
-    """Tokens of a pair, roughly: four characters each, and some for what surrounds them."""
-    return len(passage) // 4 + 16
 
 
 class InProcessReranker:
@@ -196,64 +187,32 @@ class InProcessReranker:
         seconds = None
         try:
             started = self._clock()
-            error = self._attempt(parts)
-            if error is None:
+            if attempt(
+                self._model,
+                [part.pairs for part in parts],
+                wanted=lambda number: self._wanted(parts[number]),
+                deliver=lambda number, result: self._deliver(parts[number], result),
+            ):
                 seconds = self._clock() - started
                 self._deaths = 0
-            elif isinstance(error, TwofoldError) and len(parts) == 1:
-                # A server that is away was asked more than once already.
-                self._fail(parts[0], error)
-            else:
-                # One of them may be to blame; its neighbours shall not suffer for it.
-                self._serve_one_by_one(parts)
         finally:
             with self._changed:
                 self._scheduler.finished(seconds)
 
-    def _serve_one_by_one(self, parts: list["_Part"]) -> None:
-        for part in parts:
-            if part.call.id not in self._calls or part.call.request.deadline <= self._clock():
-                continue
-            error = self._attempt([part])
-            if error is not None:
-                self._fail(part, error)
-
-    def _fail(self, part: "_Part", error: Exception) -> None:
-        status: RerankStatus
-        match error:
-            case ModelUnavailable():
-                status, reason = "unavailable", error.message
-            case TwofoldError():
-                status, reason = "error", error.message
-            case _:
-                kind = type(error).__name__
-                status, reason = "error", f"the model failed with {kind}; the log has the trace"
+    def _wanted(self, part: "_Part") -> bool:
         with self._changed:
-            self._settle(part.call, status, reason)
+            return part.call.id in self._calls and part.call.request.deadline > self._clock()
 
-    def _attempt(self, parts: list["_Part"]) -> Exception | None:
-        """Score the parts together and hand out the scores; returns what went wrong."""
-        try:
-            results = score_together(self._model, [part.pairs for part in parts])
-        except TwofoldError as error:
-            log.warning("%s", error.message)
-            return error
-        except Exception as error:
-            log.exception("the model failed on a batch of %d requests", len(parts))
-            return error
+    def _deliver(self, part: "_Part", result: Result) -> None:
         with self._changed:
-            for part, scores in zip(parts, results, strict=True):
-                if part.call.id in self._calls:
-                    self._deliver(part, scores)
-        return None
-
-    def _deliver(self, part: "_Part", scores: PairScores) -> None:
-        if not np.isfinite(scores.scores).all():
-            self._settle(part.call, "error", "the model gave a score that is not a finite number")
-            return
-        part.call.progress.add(part.piece.start, scores, self._clock())
-        if part.call.progress.complete:
-            self._settle(part.call, "applied", "")
+            if part.call.id not in self._calls:
+                return
+            if isinstance(result, Failure):
+                self._settle(part.call, result.status, result.reason)
+                return
+            part.call.progress.add(part.piece.start, result, self._clock())
+            if part.call.progress.complete:
+                self._settle(part.call, "applied", "")
 
     def _bury(self, death: BaseException) -> None:
         """The thread ends by accident: answer everybody, and let the next one wait a little."""

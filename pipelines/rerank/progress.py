@@ -38,11 +38,11 @@ class Progress:
             self._started = self._last = now
 
     def add(self, start: int, scores: PairScores, now: float) -> None:
-        """Note the finite scores of passages that had none, from number `start` on."""
+        """Note finite scores from passage number `start` on; again for some of them is no harm."""
         stop = start + len(scores.scores)
+        self._missing -= int(np.count_nonzero(np.isnan(self._scores[start:stop])))
         self._scores[start:stop] = scores.scores
         self._truncated[start:stop] = scores.truncated
-        self._missing -= stop - start
         self._last = now
 
     def outcome(self, status: RerankStatus, reason: str, now: float) -> RerankOutcome:

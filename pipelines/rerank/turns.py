@@ -10,6 +10,11 @@ HASTE = 4
 """The first turn is due when this part of the time to the deadline has passed."""
 
 
+def estimate_tokens(passage: str) -> int:
+    """Tokens of a pair, roughly: four characters each, and some for what surrounds them."""
+    return len(passage) // 4 + 16
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """A request as the scheduler sees it.
