@@ -33,6 +33,7 @@ from pipelines import fuse
 from pipelines.build import Models, chosen_models, chunk_tokens, rerank_queue
 from pipelines.chunk import Chunker
 from pipelines.models.bm25 import Bm25SparseEmbedder
+from pipelines.models.query import LocalQueryEmbedder
 from pipelines.ports import Block, Chunk, Collection, Parsed, Vectors
 from pipelines.search import Search
 from pipelines.settings import Settings
@@ -124,7 +125,9 @@ async def judge(judged: Judged, models: Models) -> dict[str, float]:
         reranker = rerank_queue(models.reranker, max_pairs=4_096)
         try:
             chunks = await fill(store, judged, models, progress)
-            search = Search(store, models.embedder, Bm25SparseEmbedder(), reranker)
+            search = Search(
+                store, LocalQueryEmbedder(models.embedder), Bm25SparseEmbedder(), reranker
+            )
             runs, milliseconds = await ask(search, judged, progress)
         finally:
             await reranker.close()

@@ -12,6 +12,7 @@ from pipelines.drain import Drain
 from pipelines.ingest import Ingest
 from pipelines.models import select
 from pipelines.models.bm25 import Bm25SparseEmbedder
+from pipelines.models.query import LocalQueryEmbedder
 from pipelines.parse.sandbox import SandboxedParser
 from pipelines.ports import Closeable, Embedder, Reranker, RerankModel, Store
 from pipelines.rerank.batch import Scheduler
@@ -112,7 +113,9 @@ async def embedded(
             embedder=embedder,
             reranker=reranker,
             documents=Documents(store, blobs, drain, embedder),
-            search=Search(store, embedder, sparse, reranker, settings.query_instruction),
+            search=Search(
+                store, LocalQueryEmbedder(embedder), sparse, reranker, settings.query_instruction
+            ),
             parts={"ingestion": Part(drain.state)},
         )
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines import keys
-from pipelines.ports import Blobs, Collection, Embedder, IngestQueue, Store
+from pipelines.ports import Blobs, Collection, EmbedderIdentity, IngestQueue, Store
 from twofold.errors import Conflict, ContentNotReady, DocumentNotFound
 from twofold.schema import (
     AcceptedDocument,
@@ -51,7 +51,7 @@ class Documents:
     store: Store
     blobs: Blobs
     queue: IngestQueue
-    embedder: Embedder
+    embedder: EmbedderIdentity
     _deciding: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     async def accept(

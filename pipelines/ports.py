@@ -143,7 +143,16 @@ class SparseVector(NamedTuple):
     values: list[float]
 
 
-class Embedder(Protocol):
+class EmbedderIdentity(Protocol):
+    """Whose vectors they are: what a collection remembers, and compares."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dimensions(self) -> int: ...
+
+
+class Embedder(EmbedderIdentity, Protocol):
     """Texts in, dense vectors out. Blocking; called from a worker thread.
 
     Attributes:
@@ -154,10 +163,6 @@ class Embedder(Protocol):
             are measured in the model's own tokens; None when it is not known (a remote model).
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def dimensions(self) -> int: ...
     @property
     def max_tokens(self) -> int: ...
     @property
@@ -315,6 +320,31 @@ class Reranker(Protocol):
         ...
 
 
+# --- Query embedding (request) --------------------------------------------------------------
+
+
+class QueryEmbedder(EmbedderIdentity, Protocol):
+    """The embedder as the search flow sees it: a query in by a deadline, wherever the model is.
+
+    `name` and `dimensions` raise Unavailable while nobody knows which model it is: when it runs
+    in workers and none of them has ever come up.
+    """
+
+    async def embed(self, query: str, *, instruction: str | None = None, deadline: float) -> Vector:
+        """Embed a query: [dimensions] float32, unit length.
+
+        Args:
+            query: As the user put it.
+            instruction: Overrides the model's own; models without instructions ignore it.
+            deadline: On the clock of `time.monotonic()`, seconds.
+
+        Raises:
+            TimeoutError: The deadline came first.
+            Unavailable: The model does not answer, or has no time.
+        """
+        ...
+
+
 # --- Storage --------------------------------------------------------------------------------
 
 
@@ -326,7 +356,7 @@ class Collection:
     embedder: str
     dimensions: int
 
-    def require(self, embedder: Embedder) -> None:
+    def require(self, embedder: EmbedderIdentity) -> None:
         """Refuse to mix vectors of two models.
 
         Raises:

@@ -15,7 +15,7 @@ import numpy as np
 from pipelines import fuse
 from pipelines.ports import (
     Candidate,
-    Embedder,
+    QueryEmbedder,
     RecallQuery,
     Reranker,
     RerankOutcome,
@@ -43,7 +43,7 @@ class Search:
     """
 
     store: Store
-    embedder: Embedder
+    embedder: QueryEmbedder
     sparse: SparseEmbedder
     reranker: Reranker
     instruction: str | None = None
@@ -61,7 +61,7 @@ class Search:
         deadline = watch.started + request.deadline_ms / 1000
         try:
             async with asyncio.timeout(request.deadline_ms / 1000):
-                candidates = await self._recall(tenant, request, watch)
+                candidates = await self._recall(tenant, request, deadline, watch)
         except TimeoutError:
             raise DeadlineExceeded(deadline_ms=request.deadline_ms) from None
         with watch("fuse"):
@@ -80,7 +80,7 @@ class Search:
         )
 
     async def _recall(
-        self, tenant: str, request: SearchRequest, watch: "Stopwatch"
+        self, tenant: str, request: SearchRequest, deadline: float, watch: "Stopwatch"
     ) -> list[Candidate]:
         """Stage one: both lists of the first stage, in one query of the store."""
         collection = await self.store.get_collection(tenant, request.collection)
@@ -88,8 +88,8 @@ class Search:
         mode, dense, sparse = request.recall.mode, None, None
         with watch("embed"):
             if mode != "sparse":
-                [dense] = await asyncio.to_thread(
-                    self.embedder.embed_queries, [request.query], instruction=self.instruction
+                dense = await self.embedder.embed(
+                    request.query, instruction=self.instruction, deadline=deadline
                 )
             if mode != "dense":
                 sparse = self.sparse.embed_query(request.query)

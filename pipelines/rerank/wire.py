@@ -232,8 +232,10 @@ def seal(call_id: str, body: Call | Reply, *, to: str = "") -> list[str | bytes]
         packed = _encoder.encode(body)
     except UnicodeEncodeError:
         raise WireError("a text holds half of a surrogate pair, which is not Unicode") from None
-    envelope = ["v", str(VERSION), "id", call_id, "body", packed]
-    return [*envelope, "to", to] if to else envelope
+    fields: list[str | bytes] = ["v", str(VERSION), "id", call_id, "body", packed]
+    if to:
+        fields += ["to", to]
+    return fields
 
 
 def unseal(fields: Fields) -> Envelope:
