@@ -94,10 +94,12 @@ async def embedded(
         stack.push_async_callback(reranker.close)
         blobs = LocalBlobs(settings.data_dir / "files")
         sparse = Bm25SparseEmbedder()
+        parser = SandboxedParser()
+        stack.callback(parser.close)
         ingest = Ingest(
             store=store,
             blobs=blobs,
-            parser=SandboxedParser(),
+            parser=parser,
             chunker=Chunker(embedder.tokenizer_json, chunk_tokens(settings, embedder)),
             embedder=embedder,
             sparse=sparse,

@@ -1,63 +1,70 @@
-"""The one-shot child of `sandbox.py`: a file on descriptor 0, one JSON document on descriptor 1.
+"""The one-shot child of `zygote.py`: a file on descriptor 0, one JSON document on descriptor 1.
 
-Run as a script by an isolated interpreter. It takes its order as one JSON argument, imports only
-the parser that the file needs, gives up everything else (`confine.py`) and only then lets that
-parser see the file. It imports no pydantic, numpy or httpx: its start is paid by every document.
+It imports only the parser that the file needs, gives up everything else (`confine.py`) and only
+then lets that parser see the file. It imports no pydantic, numpy or httpx: its start is paid by
+every document.
 """
 
 import importlib
 import json
 import os
-import sys
+from collections.abc import Mapping
+
+from pipelines.parse import confine, encoding
+from pipelines.parse.detect import detect
+from pipelines.parse.extract import Extract, Unreadable
+from pipelines.parse.formats import FORMATS
 
 
-def main() -> None:
-    """Parse what is on descriptor 0 and exit."""
-    order = json.loads(sys.argv[1])
-    sys.path[:] = order["path"]
-    from pipelines.parse import confine
+def main(order: Mapping[str, str | None], limits: Mapping[str, float]) -> None:
+    """Parse what is on descriptor 0 and exit.
 
-    confine.limit(**order["limits"])
+    Args:
+        order: `suffix` of the file's name and the `media_type` that its owner claims.
+        limits: See `confine.limit`.
+    """
+    confine.limit(**limits)
     reply = os.dup(1)
     os.dup2(2, 1)  # a library that prints must not write into the answer
-    try:
-        encoded = _encoded(_answer(order))
-    except MemoryError:
-        encoded = _encoded({"failure": "parser_memory", "message": ""})
-    view = memoryview(encoded)
-    while view:
-        view = view[os.write(reply, view) :]
-    os._exit(0)
-
-
-def _encoded(answer: dict[str, object]) -> bytes:
-    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _answer(order: dict[str, str | None]) -> dict[str, object]:
-    from pipelines.parse import confine, encoding
-    from pipelines.parse.detect import detect
-    from pipelines.parse.extract import Unreadable
-
+    parser = ""
     try:
         data = _read()
         found = detect(data, suffix=order["suffix"] or "", media_type=order["media_type"])
-        parser = importlib.import_module(found.parser)
-        if not found.binary:
-            encoding.prepare(data)
+        parser = found.parser
+        module = importlib.import_module(parser)
+        prepare = getattr(module, "prepare", None if found.binary else encoding.prepare)
+        if prepare is not None:
+            prepare(data)
         confine.seal()
-        text, blocks, media_type, title, metadata = parser.parse(data)
+        encoded = _encoded(_success(module.parse(data)))
     except Unreadable as unreadable:
-        return {"failure": unreadable.failure, "message": unreadable.message}
+        encoded = _failure(unreadable.failure, unreadable.message)
     except MemoryError:
-        raise
+        encoded = _failure("parser_memory", "")
     except RecursionError:
-        return {
-            "failure": "corrupt",
-            "message": "The file nests too deep to be read; flatten it and upload it again.",
-        }
+        encoded = _failure(
+            "corrupt", "The file nests too deep to be read; flatten it and upload it again."
+        )
     except Exception as fault:  # a fault in a parser is the log's business, not the caller's
-        return {"failure": "parser_crashed", "message": _trace(fault)}
+        encoded = _failure("parser_crashed", _trace(fault))
+    view = memoryview(encoded)
+    while view:
+        view = view[os.write(reply, view) :]
+    os._exit(exit_code(parser))
+
+
+def exit_code(parser: str) -> int:
+    """Which parser a child took, said on its way out, so that the zygote can have it ready."""
+    return next((n for n, each in enumerate(FORMATS, 1) if each.parser == parser), 0)
+
+
+def parser_of(code: int) -> str | None:
+    """The inverse of `exit_code`, which a child that was taken over may have answered anyhow."""
+    return FORMATS[code - 1].parser if 0 < code <= len(FORMATS) else None
+
+
+def _success(extract: Extract) -> dict[str, object]:
+    text, blocks, media_type, title, metadata = extract
     paths = {
         path: index for index, path in enumerate(dict.fromkeys(each.headings for each in blocks))
     }
@@ -69,6 +76,14 @@ def _answer(order: dict[str, str | None]) -> dict[str, object]:
         "title": title,
         "metadata": metadata,
     }
+
+
+def _failure(code: str, message: str) -> bytes:
+    return _encoded({"failure": code, "message": message.encode(errors="replace").decode()})
+
+
+def _encoded(answer: dict[str, object]) -> bytes:
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _trace(fault: BaseException) -> str:
@@ -85,7 +100,3 @@ def _trace(fault: BaseException) -> str:
 def _read() -> bytes:
     with os.fdopen(0, "rb", closefd=False) as file:
         return file.read()
-
-
-if __name__ == "__main__":
-    main()

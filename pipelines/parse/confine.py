@@ -20,6 +20,8 @@ import signal
 import struct
 import sys
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_SECCOMP = 22
 _PR_SET_NO_NEW_PRIVS = 38
@@ -102,6 +104,27 @@ def seal() -> None:
         _install(_filter(architecture))
 
 
+def missing() -> list[str]:
+    """The fences that this system does not have, each as a sentence for the operator's log."""
+    if sys.platform != "linux":
+        return [
+            f"{sys.platform} has no seccomp; a parser that is taken over could signal processes",
+            f"{sys.platform} does not limit address space; the time limits alone bound memory",
+        ]
+    if os.uname().machine not in _ARCHITECTURES:
+        return [f"there is no system call filter for {os.uname().machine}"]
+    return [] if _has_seccomp() else ["this kernel was built without seccomp filters"]
+
+
+def _has_seccomp() -> bool:
+    """Whether the kernel would look at a filter: it refuses a null pointer as such (EFAULT)."""
+    try:
+        _prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.c_void_p(None))
+    except OSError as error:
+        return error.errno == errno.EFAULT
+    return True
+
+
 def _cap(what: int, soft: int, hard: int | None = None) -> None:
     _, allowed = resource.getrlimit(what)
     wanted = (soft, soft if hard is None else hard)
@@ -151,9 +174,8 @@ def _install(program: bytes) -> None:
 
 
 def _prctl(option: int, *arguments: object) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
     # The kernel refuses some options unless the arguments that they do not use are zero.
     unused = [ctypes.c_ulong(0)] * (4 - len(arguments))
-    if libc.prctl(option, *arguments, *unused) != 0:
+    if _LIBC.prctl(option, *arguments, *unused) != 0:
         code = ctypes.get_errno()
         raise OSError(code, f"prctl({option}): {os.strerror(code)}")

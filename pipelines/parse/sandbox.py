@@ -4,22 +4,18 @@ The child gets the file as an open descriptor, an empty environment and fixed li
 with JSON on a pipe. Whatever comes back, or does not, becomes a `Parsed` or a `ParseError`.
 """
 
-import json
 import logging
-import os
-import select
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from pipelines.parse import confine
 from pipelines.parse import text as plain_text
 from pipelines.parse.extract import TooMuchText
+from pipelines.parse.nursery import ZYGOTE, Ended, Lost, Nursery
 from pipelines.ports import Block, BlockKind, Parsed
 from twofold.errors import ParseError, ParseFailure
 
@@ -28,9 +24,7 @@ log = logging.getLogger(__name__)
 DECODED = "text/plain; charset=utf-8"
 """The media type of text that came as JSON: the server encoded it itself, nothing is parsed."""
 
-_CHILD = Path(__file__).with_name("child.py")
-_ROOT = str(_CHILD.parents[2])
-_READ_BYTES = 1 << 20
+MAX_MEDIA_TYPE = 255
 
 
 class _Success(BaseModel):
@@ -58,15 +52,6 @@ class _Failure(BaseModel):
 _ANSWER: TypeAdapter[_Success | _Failure] = TypeAdapter(_Success | _Failure)
 
 
-class _Ended(NamedTuple):
-    """How a child ended."""
-
-    output: bytes
-    status: int
-    overdue: bool = False
-    flooded: bool = False
-
-
 class SandboxedParser:
     """A `pipelines.ports.Parser` that runs one confined child process per file.
 
@@ -75,6 +60,7 @@ class SandboxedParser:
         cpu_s: Processor time of a child in seconds.
         wall_s: Seconds from start to answer.
         output_bytes: Longest answer, text and structure together.
+        script: The program that the children are forked from.
     """
 
     def __init__(
@@ -84,10 +70,18 @@ class SandboxedParser:
         cpu_s: int = 20,
         wall_s: float = 30.0,
         output_bytes: int = 20_000_000,
+        script: Path = ZYGOTE,
     ) -> None:
         self._limits = {"memory_bytes": memory_bytes, "cpu_s": cpu_s, "wall_s": wall_s}
         self._wall_s = wall_s
         self._output_bytes = output_bytes
+        self._nursery = Nursery(self._limits, script=script)
+        for fence in confine.missing():
+            log.warning("parsers are confined less than they should be: %s", fence)
+
+    def close(self) -> None:
+        """End what it runs; nothing can be parsed afterwards."""
+        self._nursery.close()
 
     def parse(self, path: Path, *, name: str, media_type: str | None) -> Parsed:
         """See `pipelines.ports.Parser.parse`."""
@@ -119,44 +113,30 @@ class SandboxedParser:
         blocks = tuple(Block(each.start, each.end) for each in extract.blocks)
         return Parsed(extract.text, blocks, extract.media_type)
 
-    def _run(self, path: Path, *, suffix: str, media_type: str | None) -> _Ended:
-        order = {
-            "path": [_ROOT, *filter(None, sys.path)],
-            "limits": self._limits,
-            "suffix": suffix,
-            "media_type": media_type,
-        }
-        command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", str(_CHILD), json.dumps(order)]
+    def _run(self, path: Path, *, suffix: str, media_type: str | None) -> Ended:
+        order = {"suffix": suffix, "media_type": media_type and media_type[:MAX_MEDIA_TYPE]}
         deadline = time.monotonic() + self._wall_s
-        with path.open("rb") as file:
-            try:
-                child = subprocess.Popen(
-                    command,
-                    stdin=file,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    env={},
-                    cwd="/",
-                    start_new_session=True,
+        for _ in range(2):
+            with suppress(Lost):
+                return self._nursery.run(
+                    path, order, deadline=deadline, output_bytes=self._output_bytes
                 )
-            except OSError as error:
-                raise ParseError(
-                    "parser_crashed",
-                    f"The parser could not be started ({error.strerror}); try again.",
-                    retryable=True,
-                ) from error
-        return _await(child, deadline, self._output_bytes)
+        raise ParseError(
+            "parser_crashed", "The parser could not be started; try again.", retryable=True
+        )
 
-    def _answer(self, ended: _Ended) -> _Success | _Failure:
+    def _answer(self, ended: Ended) -> _Success | _Failure:
         if ended.flooded:
             raise self._flood()
-        if ended.overdue or -ended.status in (signal.SIGXCPU, signal.SIGALRM):
+        if self._is_overdue(ended):
             raise ParseError(
                 "parser_timeout",
                 f"Reading the file took longer than {self._wall_s:g} s, or "
                 f"{self._limits['cpu_s']} s of computing; split it or save it in a simpler form.",
                 retryable=True,
             )
+        if ended.status == -signal.SIGKILL:  # and not by us
+            raise self._memory("the machine had left")
         try:
             return _ANSWER.validate_json(ended.output)
         except ValidationError:
@@ -166,15 +146,23 @@ class SandboxedParser:
     def _error(self, answer: _Failure) -> ParseError:
         match answer.failure:
             case "parser_memory":
-                return ParseError(
-                    "parser_memory",
-                    f"Reading the file took more than {self._limits['memory_bytes'] / 1e6:.0f} MB "
-                    "of memory; split it or save it in a simpler form.",
-                )
+                return self._memory(f"{self._limits['memory_bytes'] / 1e6:.0f} MB")
             case "parser_crashed":
                 log.warning("a parser failed: %s", answer.message)
                 return _crash()
         return ParseError(answer.failure, answer.message)
+
+    def _is_overdue(self, ended: Ended) -> bool:
+        if ended.overdue or -ended.status in (signal.SIGXCPU, signal.SIGALRM):
+            return True
+        return ended.status == -signal.SIGKILL and ended.cpu_s >= self._limits["cpu_s"]
+
+    def _memory(self, limit: str) -> ParseError:
+        return ParseError(
+            "parser_memory",
+            f"Reading the file took more memory than {limit}; split it or save it in a simpler "
+            "form.",
+        )
 
     def _flood(self) -> ParseError:
         return ParseError(
@@ -182,32 +170,6 @@ class SandboxedParser:
             f"The file holds more than {self._output_bytes / 1e6:.0f} MB of text; "
             "split it and upload the parts.",
         )
-
-
-def _await(child: subprocess.Popen[bytes], deadline: float, limit: int) -> _Ended:
-    """Read the answer until it ends, is too long or is overdue; no child outlives this call."""
-    assert child.stdout is not None  # noqa: S101 (narrows the type; it was opened as a pipe)
-    output = bytearray()
-    try:
-        with child.stdout as pipe:
-            poll = select.poll()
-            poll.register(pipe, select.POLLIN)
-            while poll.poll(max(0.0, deadline - time.monotonic()) * 1e3):
-                part = os.read(pipe.fileno(), _READ_BYTES)
-                output += part
-                if len(output) > limit:
-                    return _Ended(b"", 0, flooded=True)
-                if not part:
-                    status = child.wait(max(0.0, deadline - time.monotonic()))
-                    return _Ended(bytes(output), status)
-        return _Ended(b"", 0, overdue=True)
-    except subprocess.TimeoutExpired:
-        return _Ended(b"", 0, overdue=True)
-    finally:
-        if child.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
 
 
 def _parsed(answer: _Success) -> Parsed:

@@ -8,6 +8,7 @@ import mmap
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -97,6 +98,11 @@ def counts_its_descriptors() -> str:
     return str(len(open_ones))
 
 
+def shows_heavy_imports() -> str:
+    heavy = {"pydantic", "numpy", "httpx", "torch", "twofold", "pypdfium2", "selectolax"}
+    return str(sorted(heavy & set(sys.modules)))
+
+
 def prints() -> str:
     print('{"text": "this is not the answer"}', flush=True)
     return "the answer"
@@ -116,11 +122,25 @@ def spins() -> None:
         pass
 
 
+def spins_and_ignores_signals() -> None:
+    _ignore_signals()
+    spins()
+
+
 def sleeps_and_ignores_signals() -> None:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGXCPU):
-        signal.signal(number, signal.SIG_IGN)
+    _ignore_signals()
     while True:
         time.sleep(60)
+
+
+def takes_a_second() -> str:
+    time.sleep(1)
+    return "done"
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGXCPU):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def hangs_up_and_sleeps() -> None:
