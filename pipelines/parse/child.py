@@ -16,14 +16,14 @@ from pipelines.parse.extract import Extract, Unreadable
 from pipelines.parse.formats import FORMATS
 
 
-def main(order: Mapping[str, str | None], limits: Mapping[str, float]) -> None:
+def main(order: Mapping[str, str | None], limits: confine.Limits) -> None:
     """Parse what is on descriptor 0 and exit.
 
     Args:
         order: `suffix` of the file's name and the `media_type` that its owner claims.
-        limits: See `confine.limit`.
+        limits: What it may take.
     """
-    confine.limit(**limits)
+    confine.limit(limits)
     reply = os.dup(1)
     os.dup2(2, 1)  # a library that prints must not write into the answer
     parser = ""

@@ -19,6 +19,7 @@ import resource
 import signal
 import struct
 import sys
+from typing import NamedTuple
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -83,15 +84,31 @@ _ALLOWED: dict[str, tuple[int | None, int | None]] = {
 }
 
 
-def limit(*, memory_bytes: int, cpu_s: int, wall_s: float) -> None:
+class Limits(NamedTuple):
+    """What one child may take.
+
+    Attributes:
+        memory_bytes: Of address space.
+        cpu_s: Of processor time, in seconds.
+        wall_s: From its start to its answer, in seconds.
+    """
+
+    memory_bytes: int
+    cpu_s: int
+    wall_s: float
+
+
+def limit(limits: Limits) -> None:
     """Set the limits that hold from the start; the parent may be gone, so time ends by itself."""
     _cap(resource.RLIMIT_CORE, 0)
     _cap(resource.RLIMIT_FSIZE, 0)
     _cap(resource.RLIMIT_NPROC, 0)
-    _cap(resource.RLIMIT_CPU, cpu_s, cpu_s + 1)  # at the hard limit the signal is a plain SIGKILL
+    _cap(
+        resource.RLIMIT_CPU, limits.cpu_s, limits.cpu_s + 1
+    )  # at the hard limit the signal is a plain SIGKILL
     if sys.platform == "linux":  # macOS counts shared libraries and refuses any usable value
-        _cap(resource.RLIMIT_AS, memory_bytes)
-    signal.setitimer(signal.ITIMER_REAL, wall_s + 1)
+        _cap(resource.RLIMIT_AS, limits.memory_bytes)
+    signal.setitimer(signal.ITIMER_REAL, limits.wall_s + 1)
     if sys.platform == "linux":
         _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
 

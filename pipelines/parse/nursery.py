@@ -19,6 +19,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from pipelines.parse.confine import Limits
 from pipelines.parse.zygote import REPORT
 
 ZYGOTE = Path(__file__).with_name("zygote.py")
@@ -56,14 +57,14 @@ class Ended(NamedTuple):
 class _Zygote:
     """A running zygote: the process and the socket that its orders go through."""
 
-    def __init__(self, script: Path, limits: Mapping[str, float]) -> None:
-        told = {"path": [_ROOT, *filter(None, sys.path)], "limits": limits}
+    def __init__(self, script: Path, limits: Limits) -> None:
+        told = {"path": [_ROOT, *filter(None, sys.path)], "limits": limits._asdict()}
         command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", str(script), json.dumps(told)]
         self._control, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
                 command,
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env={},
                 cwd="/",
@@ -95,11 +96,11 @@ class Nursery:
     """Runs one confined child per call, from any number of threads.
 
     Args:
-        limits: See `confine.limit`.
+        limits: Of each child.
         script: The zygote's program.
     """
 
-    def __init__(self, limits: Mapping[str, float], *, script: Path = ZYGOTE) -> None:
+    def __init__(self, limits: Limits, *, script: Path = ZYGOTE) -> None:
         self._limits = limits
         self._script = script
         self._lock = threading.Lock()

@@ -72,8 +72,7 @@ class SandboxedParser:
         output_bytes: int = 20_000_000,
         script: Path = ZYGOTE,
     ) -> None:
-        self._limits = {"memory_bytes": memory_bytes, "cpu_s": cpu_s, "wall_s": wall_s}
-        self._wall_s = wall_s
+        self._limits = confine.Limits(memory_bytes, cpu_s, wall_s)
         self._output_bytes = output_bytes
         self._nursery = Nursery(self._limits, script=script)
         for fence in confine.missing():
@@ -115,7 +114,7 @@ class SandboxedParser:
 
     def _run(self, path: Path, *, suffix: str, media_type: str | None) -> Ended:
         order = {"suffix": suffix, "media_type": media_type and media_type[:MAX_MEDIA_TYPE]}
-        deadline = time.monotonic() + self._wall_s
+        deadline = time.monotonic() + self._limits.wall_s
         for _ in range(2):
             with suppress(Lost):
                 return self._nursery.run(
@@ -131,8 +130,8 @@ class SandboxedParser:
         if self._is_overdue(ended):
             raise ParseError(
                 "parser_timeout",
-                f"Reading the file took longer than {self._wall_s:g} s, or "
-                f"{self._limits['cpu_s']} s of computing; split it or save it in a simpler form.",
+                f"Reading the file took longer than {self._limits.wall_s:g} s, or "
+                f"{self._limits.cpu_s} s of computing; split it or save it in a simpler form.",
                 retryable=True,
             )
         if ended.status == -signal.SIGKILL:  # and not by us
@@ -146,7 +145,7 @@ class SandboxedParser:
     def _error(self, answer: _Failure) -> ParseError:
         match answer.failure:
             case "parser_memory":
-                return self._memory(f"{self._limits['memory_bytes'] / 1e6:.0f} MB")
+                return self._memory(f"{self._limits.memory_bytes / 1e6:.0f} MB")
             case "parser_crashed":
                 log.warning("a parser failed: %s", answer.message)
                 return _crash()
@@ -155,7 +154,7 @@ class SandboxedParser:
     def _is_overdue(self, ended: Ended) -> bool:
         if ended.overdue or -ended.status in (signal.SIGXCPU, signal.SIGALRM):
             return True
-        return ended.status == -signal.SIGKILL and ended.cpu_s >= self._limits["cpu_s"]
+        return ended.status == -signal.SIGKILL and ended.cpu_s >= self._limits.cpu_s
 
     def _memory(self, limit: str) -> ParseError:
         return ParseError(

@@ -19,9 +19,11 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:  # the path to it is not set yet
+    from pipelines.parse.confine import Limits
 
 REPORT = struct.Struct("=id")
 """How a child ended: its exit code (negative: the signal) and its processor seconds."""
@@ -42,7 +44,7 @@ class Child(NamedTuple):
 class Zygote:
     """Forks, kills and buries children until nobody can ask for another."""
 
-    def __init__(self, control: socket.socket, limits: Mapping[str, float]) -> None:
+    def __init__(self, control: socket.socket, limits: "Limits") -> None:
         self._control = control
         self._limits = limits
         self._children: dict[int, Child] = {}  # by the descriptor of the ticket
@@ -153,11 +155,11 @@ def main() -> None:
     # Where memory runs out, the kernel shall take a parser and not the service.
     with suppress(OSError), open(_OOM_SCORE, "w") as score:  # noqa: PTH123 (pathlib costs 10 ms)
         score.write("1000")
-    from pipelines.parse import child, detect, encoding  # noqa: F401 (for the children)
+    from pipelines.parse import child, confine, detect, encoding  # noqa: F401 (for the children)
 
     gc.collect()
     gc.freeze()
-    Zygote(socket.socket(fileno=0), told["limits"]).run()
+    Zygote(socket.socket(fileno=0), confine.Limits(**told["limits"])).run()
 
 
 if __name__ == "__main__":
