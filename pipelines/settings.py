@@ -24,6 +24,20 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 picks a free one.")
+    api_keys_file: Path | None = Field(
+        None,
+        description="File of the API keys that `twofold keys` makes; null: no key is asked for, "
+        "and only this machine is answered.",
+    )
+    allowed_hosts: str | None = Field(
+        None,
+        description="Names beside localhost by which a server without keys may be addressed, "
+        "separated by commas; for a proxy on the same machine.",
+    )
+    cors_origins: str | None = Field(
+        None,
+        description="Origins whose web pages may call the API, separated by commas; null: none.",
+    )
     data_dir: Path = Field(Path("data"), description="Folder of the store and the files.")
     embedder: str = Field("auto", description="`auto`, or a model as the README lists them.")
     reranker: str = Field("auto", description="`auto`, `none`, or a model as the README lists.")

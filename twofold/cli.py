@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from twofold import __version__, adding
+from twofold import __version__, adding, keys_cli
 from twofold.arguments import parse_filter, parse_metadata
 from twofold.client import Client
 from twofold.errors import (
@@ -48,6 +48,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(keys_cli.app, name="keys")
 
 
 @dataclass

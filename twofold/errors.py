@@ -5,13 +5,16 @@
     │   ├── MalformedRequest          400  the body cannot be read
     │   ├── Unauthenticated           401  no key, or not a known one
     │   ├── Forbidden                 403  the key lacks the scope
+    │   │   └── ForeignSite           a web page would drive a server that asks for no key
     │   ├── NotFound                  404
     │   │   ├── DocumentNotFound
     │   │   ├── CollectionNotFound
-    │   │   └── ContentNotReady       nothing has been extracted yet
+    │   │   ├── ContentNotReady       nothing has been extracted yet
+    │   │   └── KeyNotFound
     │   ├── MethodNotAllowed          405
     │   ├── Conflict                  409
-    │   │   └── EmbedderMismatch      the collection was built with another model
+    │   │   ├── EmbedderMismatch      the collection was built with another model
+    │   │   └── KeysUnchangeable      there is no keys file, or it is on a read-only mount
     │   ├── TooLarge                  413
     │   ├── UnsupportedFormat         415
     │   ├── InvalidRequest            422  readable, but a value is wrong
@@ -99,6 +102,13 @@ class Forbidden(RequestError):
     template = "This key lacks the scope '{scope}'; ask for a key that has it."
 
 
+class ForeignSite(Forbidden):
+    """A server without keys answers this machine, and no web page of somebody else's."""
+
+    code = "foreign_site"
+    template = "Without API keys this server answers its own machine alone: {reason}."
+
+
 class NotFound(RequestError):
     """Nothing of that name exists for this caller."""
 
@@ -127,6 +137,13 @@ class ContentNotReady(NotFound):
     template = "Document '{document_id}' has no text yet ('{status}'); wait until it is ready."
 
 
+class KeyNotFound(NotFound):
+    """No such API key, or it belongs to somebody else."""
+
+    code = "key_not_found"
+    template = "No API key '{key_id}'; GET /keys lists those of your tenant."
+
+
 class MethodNotAllowed(RequestError):
     """The path exists, and not with this method."""
 
@@ -150,6 +167,13 @@ class EmbedderMismatch(Conflict):
         "this server runs '{running}' ({running_dimensions}); start the server with "
         "TWOFOLD_EMBEDDER set to the former, or upload the documents to a new collection."
     )
+
+
+class KeysUnchangeable(Conflict):
+    """The keys cannot be changed from here."""
+
+    code = "keys_unchangeable"
+    template = "The API keys cannot be changed here: {reason}."
 
 
 class TooLarge(RequestError):

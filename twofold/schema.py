@@ -6,10 +6,11 @@ Scores grow with relevance. Every request model refuses fields that it does not 
 misspelt option is an error and not a silence.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import (
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -46,6 +47,8 @@ RecallMode: TypeAlias = Literal["hybrid", "dense", "sparse"]
 RerankStatus: TypeAlias = Literal[
     "applied", "partial", "timeout", "overloaded", "unavailable", "disabled", "error"
 ]
+TenantName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+ApiScope: TypeAlias = Literal["read", "write", "admin"]
 FusionMethod: TypeAlias = Literal["weighted", "rrf", "rerank"]
 
 FINAL: frozenset[DocumentStatus] = frozenset({"ready", "failed"})
@@ -436,6 +439,49 @@ class SearchResponse(_Response):
     timings_ms: Timings
     candidates: int = Field(ge=0, description="What the first stage found, before the cut.")
     request_id: str | None = None
+
+
+# --- Keys -----------------------------------------------------------------------------------
+
+
+class ApiKey(_Response):
+    """What is known of an API key; the key itself is not."""
+
+    id: str = Field(pattern=r"^[0-9a-f]{12}$", description="Part of the key; not secret.")
+    name: str = Field(description="What it is for, in its owner's words.")
+    tenant: TenantName = Field(description="Whose documents it reaches.")
+    scopes: list[ApiScope] = Field(min_length=1)
+    created_at: AwareDatetime
+    expires_at: AwareDatetime | None = Field(default=None, description="Null: never.")
+
+
+class NewApiKey(ApiKey):
+    """A key that has just been made: the only answer that holds the key itself."""
+
+    key: str
+
+
+class CreateKey(_Request):
+    """Body of `POST /keys`. The key belongs to the tenant of the key that asks."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
+    scopes: Annotated[list[ApiScope], Field(min_length=1, max_length=3)] = Field(
+        default=["read"],
+        description="`read`: search and look; `write`: upload, retry, delete; `admin`: keys.",
+    )
+    expires_in_days: Annotated[int, Field(ge=1, le=3_650)] | None = Field(
+        default=None, description="Null: it never expires."
+    )
+
+    def expires_at(self, now: datetime) -> datetime | None:
+        """When a key that is made now expires."""
+        return now + timedelta(days=self.expires_in_days) if self.expires_in_days else None
+
+
+class KeyList(_Response):
+    """The keys of the caller's tenant, oldest first."""
+
+    keys: list[ApiKey]
 
 
 # --- Health ---------------------------------------------------------------------------------

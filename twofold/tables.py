@@ -2,13 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from twofold.render import plain
-from twofold.schema import AcceptedDocument, AcceptedDocuments, Document, Health, Readiness
+from twofold.schema import (
+    AcceptedDocument,
+    AcceptedDocuments,
+    Document,
+    Health,
+    KeyList,
+    Readiness,
+)
 
 _ROWS = 20
 """Documents that a summary shows one by one; more are counted, and only failures are named."""
@@ -61,6 +69,18 @@ def status_table(health: Health, readiness: Readiness, url: str) -> Table:
         table.add_row(part, Text(condition, style="green" if condition == "ok" else "red"))
     counts = ", ".join(f"{count} {status}" for status, count in readiness.documents.items())
     table.add_row("documents", counts or "none")
+    return table
+
+
+def keys_table(keys: KeyList, now: datetime) -> Table:
+    """One line a key; one that has expired says so."""
+    table = _table("id", "tenant", "scopes", "made", "expires", "name")
+    for key in keys.keys:
+        expires = Text(f"{key.expires_at:%Y-%m-%d}" if key.expires_at else "never")
+        if key.expires_at and key.expires_at <= now:
+            expires = Text("expired", style="red")
+        scopes, made = ", ".join(key.scopes), f"{key.created_at:%Y-%m-%d}"
+        table.add_row(key.id, key.tenant, scopes, made, expires, Text(plain(key.name)))
     return table
 
 

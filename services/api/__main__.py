@@ -1,17 +1,19 @@
 """`python -m services.api`: all of Twofold in one process."""
 
 import asyncio
-import ipaddress
 import logging
 import os
 import socket
 import sys
+from pathlib import Path
 
 import uvicorn
 
 from pipelines.build import embedded
 from pipelines.settings import Settings, read_settings
 from services.api.app import create_app
+from services.api.browsers import is_loopback
+from twofold.apikeys import KeyFile
 from twofold.errors import ConfigurationError, TwofoldError
 
 log = logging.getLogger("twofold")
@@ -27,6 +29,7 @@ def main() -> None:
         logging.basicConfig(
             level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s"
         )
+        require_keys(settings.host, settings.api_keys_file)
         asyncio.run(serve(settings, listen(settings.host, settings.port)))
     except TwofoldError as error:
         sys.exit(f"twofold: {error.message}")
@@ -49,18 +52,29 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         await uvicorn.Server(config).serve(sockets=[listener])
 
 
+def require_keys(host: str, keys: Path | None) -> None:
+    """Make sure that whoever can reach the address needs a key.
+
+    Raises:
+        ConfigurationError: It is open to others without keys, or their file cannot be read.
+    """
+    if keys is not None:
+        KeyFile(keys).read()
+    elif not is_loopback(host):
+        raise ConfigurationError(
+            setting="TWOFOLD_HOST",
+            reason=f"{host} can be reached from other machines, so callers must show a key; make "
+            "one with `twofold keys create --file keys.json --name NAME` and set "
+            "TWOFOLD_API_KEYS_FILE=keys.json, or keep 127.0.0.1",
+        )
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Take the address before anything slow happens.
 
     Raises:
-        ConfigurationError: It is in use, not this machine's, or open to others.
+        ConfigurationError: It is in use, or not this machine's.
     """
-    if not is_loopback(host):
-        raise ConfigurationError(
-            setting="TWOFOLD_HOST",
-            reason=f"{host} can be reached from other machines, and this version has no API keys "
-            "to guard it; keep 127.0.0.1 and put a proxy that authenticates in front",
-        )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -74,16 +88,6 @@ def listen(host: str, port: int) -> socket.socket:
             "set another port",
         ) from None
     return listener
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 if __name__ == "__main__":

@@ -6,12 +6,17 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Scope
 
 from pipelines.build import Twofold
-from services.api import errors
+from pipelines.settings import Settings
+from services.api import auth, errors
+from services.api.audit import Audit
+from services.api.auth import Doorkeeper, Gate, doorkeeper
+from services.api.browsers import OwnMachineOnly, SecurityHeaders
 from services.api.limits import BodyLimit, RequestIds
-from services.api.routes import documents, health, search
+from services.api.routes import documents, health, keys, search
 from twofold import __version__
 from twofold.schema import AddDocuments, ErrorBody
 
@@ -30,28 +35,58 @@ FAILURE = {
 
 
 def create_app(twofold: Twofold) -> FastAPI:
-    """The application over parts that are ready to serve."""
-    settings = twofold.settings
+    """The application over parts that are ready to serve.
 
-    def cap(scope: Scope) -> int:
-        upload = scope["path"] == "/documents" and scope["method"] == "POST"
-        return settings.max_request_bytes if upload else settings.max_body_bytes
-
+    Raises:
+        ConfigurationError: The keys file that the settings name cannot be read.
+    """
+    door = doorkeeper(twofold.settings.api_keys_file)
     app = FastAPI(
         title="Twofold",
         version=__version__,
         description=DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        middleware=[Middleware(RequestIds), Middleware(BodyLimit, cap=cap)],
+        middleware=middleware(twofold.settings, door),
         responses={"default": FAILURE},
         separate_input_output_schemas=False,
     )
     app.state.twofold = twofold
+    app.state.door = door
     app.openapi = partial(openapi, app)  # type: ignore[method-assign]
     errors.install(app)
-    for resource in (documents, search, health):
+    for resource in (documents, search, keys, health):
         app.include_router(resource.router)
     return app
+
+
+def middleware(settings: Settings, door: Doorkeeper) -> list[Middleware]:
+    """What every request passes, outermost first; nothing before the last reads its body."""
+
+    def cap(scope: Scope) -> int:
+        upload = scope["path"] == "/documents" and scope["method"] == "POST"
+        return settings.max_request_bytes if upload else settings.max_body_bytes
+
+    origins = listed(settings.cors_origins)
+    passed = [Middleware(RequestIds), Middleware(SecurityHeaders), Middleware(Audit)]
+    if door.file is None:
+        hosts = listed(settings.allowed_hosts)
+        passed.append(Middleware(OwnMachineOnly, hosts=hosts, origins=origins))
+    if origins:
+        passed.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=origins,
+                allow_methods=["GET", "POST", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+                expose_headers=["Retry-After", "X-Request-ID"],
+            )
+        )
+    return [*passed, Middleware(Gate, door=door), Middleware(BodyLimit, cap=cap)]
+
+
+def listed(setting: str | None) -> list[str]:
+    """The parts of a setting that are separated by commas."""
+    return [part.strip() for part in (setting or "").split(",") if part.strip()]
 
 
 def openapi(app: FastAPI) -> dict[str, Any]:
@@ -63,4 +98,5 @@ def openapi(app: FastAPI) -> dict[str, Any]:
             ref_template="#/components/schemas/{model}",
         )
         document["components"]["schemas"] |= definitions["$defs"]
+        auth.declare(document)
     return app.openapi_schema or {}

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import math
 from collections.abc import Mapping
 
 from fastapi import FastAPI, Request
@@ -47,9 +48,17 @@ def response_of(error: TwofoldError, request_id: str | None) -> JSONResponse:
             code=error.code, message=error.message, details=error.details, request_id=request_id
         )
     )
-    retry = error.retry_after
-    headers = {"Retry-After": str(max(1, round(retry)))} if retry is not None else None
-    return JSONResponse(body.model_dump(mode="json"), status_of(error), headers=headers)
+    return JSONResponse(body.model_dump(mode="json"), status_of(error), headers=headers_of(error))
+
+
+def headers_of(error: TwofoldError) -> dict[str, str]:
+    """What HTTP wants said beside the status."""
+    headers: dict[str, str] = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if isinstance(error, errors.Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 11.6.1
+    return headers
 
 
 def install(app: FastAPI) -> None:

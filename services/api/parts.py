@@ -5,6 +5,8 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 
 from pipelines.build import Twofold
+from services.api.auth import Caller
+from twofold.errors import Unauthenticated
 from twofold.schema import CollectionName
 
 
@@ -14,14 +16,24 @@ def parts(request: Request) -> Twofold:
     return twofold
 
 
-def tenant() -> str:
-    """Whose data the request may touch. Off the loopback address nobody gets here without a key.
+def caller(request: Request) -> Caller | None:
+    """Who asks, as the gate found out; None for a stranger on a path that is open to all."""
+    known: Caller | None = request.state.caller
+    return known
 
-    Never read from the request itself: a caller cannot choose its tenant.
+
+def tenant(who: Annotated[Caller | None, Depends(caller)]) -> str:
+    """Whose data the request may touch: the key's, and nothing that the request says.
+
+    Raises:
+        Unauthenticated: A stranger, who is nobody's tenant.
     """
-    return "local"
+    if who is None:
+        raise Unauthenticated
+    return who.tenant
 
 
 Parts = Annotated[Twofold, Depends(parts)]
+AnyCaller = Annotated[Caller | None, Depends(caller)]
 Tenant = Annotated[str, Depends(tenant)]
 InCollection = Annotated[CollectionName, Query(description="The collection it is in.")]

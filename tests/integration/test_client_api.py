@@ -59,7 +59,7 @@ def client(url) -> Iterator[Client]:
 async def aclient(tmp_path, anyio_backend) -> AsyncIterator[AsyncClient]:
     async with running(tmp_path) as (_, twofold):
         transport = httpx.ASGITransport(create_app(twofold))
-        async with AsyncClient("http://twofold.test", transport=transport) as client:
+        async with AsyncClient("http://localhost", transport=transport) as client:
             yield client
 
 

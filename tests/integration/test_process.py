@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from services.api.__main__ import require_keys
+from tests.support.keys import make_key
 from tests.support.live import ROOT, SERVER, START_S, environment, free_port, live_server
 from twofold import Client
 from twofold.errors import TwofoldError
@@ -88,6 +90,17 @@ def test_a_data_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) ->
 def test_an_open_address_without_keys_is_refused(tmp_path: Path) -> None:
     sentence = only_sentence(refusal(tmp_path, free_port(), HOST="0.0.0.0"))
     assert "TWOFOLD_HOST" in sentence
+    assert "twofold keys create" in sentence
+
+
+def test_an_open_address_with_keys_is_fine(tmp_path: Path) -> None:
+    make_key(tmp_path / "keys.json")
+    require_keys("0.0.0.0", tmp_path / "keys.json")
+
+
+def test_a_keys_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    missing = tmp_path / "keys.json"
+    assert str(missing) in only_sentence(refusal(tmp_path, free_port(), API_KEYS_FILE=str(missing)))
 
 
 @pytest.mark.parametrize(

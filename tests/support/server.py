@@ -31,16 +31,16 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def threaded_server(folder: Path) -> Iterator[str]:
+def threaded_server(folder: Path, **settings: object) -> Iterator[str]:
     """Its URL, once it answers; the thread has ended when the context has."""
     listener = socket.create_server(("127.0.0.1", 0))
     answers = threading.Event()
     servers: list[_Server] = []
 
     async def serve() -> None:
-        settings = Settings.model_validate({"data_dir": folder, "heartbeat_s": 0.1})
+        options = Settings.model_validate({"data_dir": folder, "heartbeat_s": 0.1, **settings})
         models = Models(WordEmbedder(), OverlapModel())
-        async with embedded(settings, choose=lambda _: models) as twofold:
+        async with embedded(options, choose=lambda _: models) as twofold:
             app = create_app(twofold)
             config = uvicorn.Config(app, log_level="warning", lifespan="off")
             servers.append(_Server(config, answers))

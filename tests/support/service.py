@@ -22,5 +22,5 @@ async def running(
     options = Settings.model_validate({"data_dir": folder, "heartbeat_s": 0.1, **settings})
     async with embedded(options, choose=lambda _: chosen) as twofold:
         transport = httpx.ASGITransport(create_app(twofold), raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://twofold") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield client, twofold

@@ -47,6 +47,9 @@ async def test_the_operations_are_these(document: dict[str, Any]) -> None:
         "GET /documents/{document_id}/events": "watch_document",
         "POST /search": "search",
         "GET /search": "search_by_query",
+        "POST /keys": "create_key",
+        "GET /keys": "list_keys",
+        "DELETE /keys/{key_id}": "revoke_key",
         "GET /healthz": "health",
         "GET /readyz": "ready",
     }

@@ -6,12 +6,15 @@ from collections import Counter
 from fastapi import APIRouter, Response
 
 from pipelines.build import OK, Part
-from services.api.parts import Parts, Tenant
+from services.api.parts import AnyCaller, Parts
 from twofold import __version__
 from twofold.errors import TwofoldError
 from twofold.schema import DocumentStatus, Health, Readiness
 
 PATIENCE_S = 3.0  # a part that says nothing for so long is not well
+
+NOBODY = "-"
+"""No tenant can be called this: whether the store answers is seen without anybody's data."""
 
 SILENT = f"no answer within {PATIENCE_S:.0f} s"
 
@@ -30,14 +33,18 @@ async def health() -> Health:
     summary="Ready",
     responses={503: {"model": Readiness, "description": "A part is not well."}},
 )
-async def ready(parts: Parts, tenant: Tenant, response: Response) -> Readiness:
-    """Whether uploads and searches would be served now, part by part."""
+async def ready(parts: Parts, caller: AnyCaller, response: Response) -> Readiness:
+    """Whether uploads and searches would be served now, part by part.
+
+    Anybody may ask; documents are counted, and failures explained, for the key that asks alone.
+    """
     documents: Counter[DocumentStatus] = Counter()
     names = list(parts.parts)
     states = await asyncio.gather(*(state_of(parts.parts[name]) for name in names))
     state = {"store": OK, **dict(zip(names, states, strict=True))}
     try:
         async with asyncio.timeout(PATIENCE_S):
+            tenant = caller.tenant if caller else NOBODY
             for collection in await parts.store.list_collections(tenant):
                 documents.update(await parts.store.count_documents(tenant, collection.name))
     except TwofoldError as error:
@@ -49,11 +56,16 @@ async def ready(parts: Parts, tenant: Tenant, response: Response) -> Readiness:
     response.status_code = 200 if well else 503
     return Readiness(
         ready=well,
-        parts=state,
+        parts=state if caller else {name: veiled(said) for name, said in state.items()},
         embedder=parts.embedder.name,
         reranker=parts.reranker.model,
         documents=dict(documents),
     )
+
+
+def veiled(said: str) -> str:
+    """What a stranger is told of a part: not the addresses that a failure may name."""
+    return said if said == OK else "not well; ask with a key, or read the log"
 
 
 async def state_of(part: Part) -> str:
