@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipelines.ports import Candidate, RerankOutcome, RerankProfile
-from twofold.schema import Fusion
+from twofold.schema import Fusion, RecallFusion
 
 SPARSE_WEIGHT = 0.65
 """What a normalised BM25 score counts beside a normalised cosine."""
@@ -60,10 +60,14 @@ class Fused:
     truncated: bool = False
 
 
-def rank_recall(candidates: Sequence[Candidate]) -> list[Recalled]:
+def rank_recall(
+    candidates: Sequence[Candidate], fusion: RecallFusion = "weighted"
+) -> list[Recalled]:
     """Order the candidates of one query by what both lists of the first stage say."""
     scores = recall_scores(
-        _column(each.dense for each in candidates), _column(each.sparse for each in candidates)
+        _column(each.dense for each in candidates),
+        _column(each.sparse for each in candidates),
+        fusion,
     )
     ranked = sorted(
         zip(_rounded(scores), candidates, strict=True),
@@ -104,25 +108,43 @@ def rank_fused(
     return _descending(ranked)
 
 
-def recall_scores(dense: ArrayLike, sparse: ArrayLike) -> Floats:
-    """Weigh both lists: (dense + 0.65 sparse) / 1.65, each normalised; [n] in 0..1, in input order.
+def recall_scores(dense: ArrayLike, sparse: ArrayLike, fusion: RecallFusion = "weighted") -> Floats:
+    """One score from both lists of the first stage; [n] in 0..1, in input order.
 
-    What is missing from a list (NaN) counts as the lowest in it: it would have come later. But a
-    BM25 list that is shorter than the dense one has every chunk with a word of the query, so that
-    there the rest counts as the 0 that it is. A list without any candidate was not asked for.
+    A list without any candidate was not asked for, and counts nothing.
+
+    - `weighted`: (dense + 0.65 sparse) / 1.65, each normalised. What is missing from a list (NaN)
+      counts as the lowest in it: it would have come later. But a BM25 list that is shorter than
+      the dense one has every chunk with a word of the query, so that there the rest counts as the
+      0 that it is.
+    - `rrf`: the sum of reciprocal ranks, divided by the greatest that it can be.
+    - `dbsf`: the mean of scores normalised by their distribution.
     """
-    first = np.asarray(dense, dtype=np.float64)
-    second = np.asarray(sparse, dtype=np.float64)
-    if 0 < _listed(second) < _listed(first):
-        second = np.nan_to_num(second)
+    lists = [np.asarray(scores, dtype=np.float64) for scores in (dense, sparse)]
+    if fusion == "weighted":
+        return _weighted_lists(*lists)
+    asked = [scores for scores in lists if _listed(scores)]
+    if not asked:
+        return np.zeros_like(lists[0])
+    if fusion == "rrf":
+        parts = [reciprocal_ranks(scores) * (RRF_K + 1) for scores in asked]
+    else:
+        parts = [np.nan_to_num(by_distribution(scores)) for scores in asked]
+    mean: Floats = np.mean(parts, axis=0)
+    return mean
+
+
+def _weighted_lists(dense: Floats, sparse: Floats) -> Floats:
+    if 0 < _listed(sparse) < _listed(dense):
+        sparse = np.nan_to_num(sparse)
     asked = [
         (scores, weight)
-        for scores, weight in ((first, 1.0), (second, SPARSE_WEIGHT))
+        for scores, weight in ((dense, 1.0), (sparse, SPARSE_WEIGHT))
         if _listed(scores)
     ]
     total = sum(weight for _, weight in asked)
     parts = [np.nan_to_num(min_max(scores)) * (weight / total) for scores, weight in asked]
-    return np.sum(parts, axis=0) if parts else np.zeros_like(first)
+    return np.sum(parts, axis=0) if parts else np.zeros_like(dense)
 
 
 def fused_scores(
@@ -132,7 +154,8 @@ def fused_scores(
 
     `weighted` is w * rerank + (1 - w) * recall and `rerank` is the same with w = 1, where the
     second stage's scores are normalised over what it scored unless they are calibrated. `rrf` is
-    the sum of both reciprocal ranks. Where the second stage said nothing (NaN), it adds nothing.
+    the sum of both reciprocal ranks, `dbsf` the mean of both scores normalised by their
+    distribution. Where the second stage said nothing (NaN), it adds nothing.
 
     Args:
         recall: [n] in 0..1.
@@ -146,6 +169,8 @@ def fused_scores(
         return first
     if fusion.method == "rrf":
         return reciprocal_ranks(first) + reciprocal_ranks(second)
+    if fusion.method == "dbsf":
+        return (by_distribution(first) + np.nan_to_num(by_distribution(second))) / 2
     weight = profile.weight if fusion.weight is None else fusion.weight
     if fusion.method == "rerank":
         weight = 1.0
@@ -158,6 +183,22 @@ def min_max(scores: ArrayLike) -> Floats:
     values = np.asarray(scores, dtype=np.float64)
     low, high = np.nanmin(values), np.nanmax(values)
     return (values - low) / (high - low) if high > low else np.where(np.isnan(values), values, 1.0)
+
+
+def by_distribution(scores: ArrayLike) -> Floats:
+    """Distribution-based normalisation: mean - 3 deviations becomes 0, mean + 3 becomes 1.
+
+    What lies beyond is cut off; NaN stays NaN, and scores that are all equal become 0.5.
+    Mazzeschi, "Distribution-Based Score Fusion (DBSF), a new approach to vector search ranking",
+    2023, with the deviation of the sample.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    known = values[~np.isnan(values)]
+    deviation = known.std(ddof=1) if len(known) > 1 else 0.0
+    if deviation == 0.0:
+        return np.where(np.isnan(values), values, 0.5)
+    normalised: Floats = np.clip((values - known.mean()) / (6 * deviation) + 0.5, 0.0, 1.0)
+    return normalised
 
 
 def reciprocal_ranks(scores: ArrayLike, k: int = RRF_K) -> Floats:

@@ -264,12 +264,14 @@ class RerankRequest:
 
     Attributes:
         deadline: On the clock of `time.monotonic()`, seconds; nothing is scored after it.
+        tenant: Who asks. The model does not care; a memory of scores does.
     """
 
     query: str
     passages: Sequence[str]
     deadline: float
     instruction: str | None = None
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +285,7 @@ class RerankOutcome:
         queue_s: Seconds that the request waited before the model took it up.
         compute_s: Seconds from then to the last score.
         reason: One sentence when the status is not `applied`.
+        cached: How many of the scores were known from before.
     """
 
     status: RerankStatus
@@ -291,6 +294,7 @@ class RerankOutcome:
     queue_s: float = 0.0
     compute_s: float = 0.0
     reason: str | None = None
+    cached: int = 0
 
     @property
     def scored(self) -> int:

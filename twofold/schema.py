@@ -33,6 +33,7 @@ CollectionName: TypeAlias = Annotated[
 QueryText: TypeAlias = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_QUERY_CHARACTERS, strip_whitespace=True)
 ]
+Instruction: TypeAlias = Annotated[str, StringConstraints(max_length=4096)]
 DocumentId: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 MetadataKey: TypeAlias = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}$")
@@ -49,7 +50,8 @@ RerankStatus: TypeAlias = Literal[
 ]
 TenantName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 ApiScope: TypeAlias = Literal["read", "write", "admin"]
-FusionMethod: TypeAlias = Literal["weighted", "rrf", "rerank"]
+RecallFusion: TypeAlias = Literal["weighted", "rrf", "dbsf"]
+FusionMethod: TypeAlias = Literal["weighted", "rrf", "dbsf", "rerank"]
 
 FINAL: frozenset[DocumentStatus] = frozenset({"ready", "failed"})
 """The states in which nothing more happens to a document by itself."""
@@ -299,10 +301,19 @@ def filter_depth(tree: Filter) -> int:
 
 
 class Recall(_Request):
-    """The first stage: which lists are searched, and how wide."""
+    """The first stage: which lists are searched, how wide, and how they become one order.
+
+    `weighted`: the sum of normalised scores, BM25 with less weight than cosine. `rrf`: reciprocal
+    rank fusion (Cormack et al., SIGIR 2009; k = 60), scaled to 0..1. `dbsf`: distribution-based
+    score fusion (Mazzeschi, 2023), the mean of scores normalised by mean and deviation.
+    """
 
     mode: RecallMode = "hybrid"
     limit: Annotated[int, Field(ge=1, le=MAX_RECALL)] = 100
+    fusion: RecallFusion = "weighted"
+    instruction: Instruction | None = Field(
+        default=None, description="For the query's embedding; null: the collection's or model's."
+    )
 
 
 class Rerank(_Request):
@@ -312,7 +323,9 @@ class Rerank(_Request):
     depth: Annotated[int, Field(ge=1, le=MAX_RECALL)] | None = Field(
         default=None, description="Candidates to score; null: what suits the running reranker."
     )
-    instruction: Annotated[str, StringConstraints(max_length=4096)] | None = None
+    instruction: Instruction | None = Field(
+        default=None, description="For the reranker; null: the collection's or the model's."
+    )
     required: bool = Field(
         default=False, description="Fail with 503 rather than return the recall order."
     )
@@ -328,8 +341,8 @@ class Fusion(_Request):
     """How both stages become one order.
 
     `weighted`: weight * rerank + (1 - weight) * recall, both in 0..1. `rrf`: reciprocal rank
-    fusion of the two orders (Cormack et al., SIGIR 2009; k = 60). `rerank`: the second stage
-    alone decides on what it scored.
+    fusion of the two orders (Cormack et al., SIGIR 2009; k = 60). `dbsf`: the mean of both scores
+    normalised by mean and deviation. `rerank`: the second stage alone decides on what it scored.
     """
 
     method: FusionMethod = "weighted"

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pipelines.fuse import (
     Fused,
     Recalled,
+    by_distribution,
     fused_scores,
     min_max,
     rank_fused,
@@ -19,9 +21,10 @@ from pipelines.fuse import (
     reciprocal_ranks,
 )
 from pipelines.ports import Candidate, Chunk, RerankOutcome, RerankProfile
-from twofold.schema import Fusion
+from twofold.schema import Fusion, FusionMethod, RecallFusion
 
 NAN = math.nan
+METHODS = get_args(FusionMethod)
 RELATIVE = RerankProfile(depth=20, weight=0.5, calibrated=False)
 CALIBRATED = RerankProfile(depth=20, weight=0.5, calibrated=True)
 
@@ -89,6 +92,26 @@ def test_a_list_that_was_not_asked_for_counts_nothing():
     np.testing.assert_allclose(recall_scores([NAN] * 3, [1, 5, 2]), [0, 1, 0.25])
 
 
+def test_recall_by_reciprocal_ranks_is_1_for_what_both_lists_have_first():
+    scores = recall_scores([0.9, 0.5, NAN], [7.0, NAN, 3.0], "rrf")
+    np.testing.assert_allclose(scores, [1, 61 / 62 / 2, 61 / 62 / 2])
+
+
+def test_recall_by_distribution_is_the_mean_of_both_normalised_lists():
+    # 0.2 0.4 0.6: mean 0.4, deviation 0.2, so (s - 0.4) / 1.2 + 0.5; 4 and 2: mean 3, sqrt(2)
+    low, high = 0.5 - 1 / 6, 0.5 + 1 / 6
+    step = 1 / (6 * math.sqrt(2))
+    scores = recall_scores([0.2, 0.4, 0.6], [4.0, 2.0, NAN], "dbsf")
+    np.testing.assert_allclose(scores, [(low + 0.5 + step) / 2, (0.5 + 0.5 - step) / 2, high / 2])
+
+
+@pytest.mark.parametrize("fusion", ["weighted", "rrf", "dbsf"])
+def test_one_list_alone_keeps_its_order_under_every_fusion(fusion):
+    scores = recall_scores([0.9, 0.5, 0.8], [NAN] * 3, fusion)
+    assert list(np.argsort(-scores)) == [0, 2, 1]
+    np.testing.assert_array_equal(recall_scores([NAN], [NAN], fusion), [0.0])
+
+
 def test_the_recall_order_has_scores_and_ranks():
     ranked = rank_recall([candidate("a", 0.1, 1.0), candidate("b", 0.9, 5.0)])
     assert order(ranked) == "ba"
@@ -144,7 +167,16 @@ def test_method_rrf_sums_the_reciprocal_ranks():
     assert [each.score for each in ranked] == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("method", ["weighted", "rrf", "rerank"])
+def test_method_dbsf_takes_the_mean_of_both_normalised_scores():
+    ranked = fuse(recalled(1.0, 0.8, 0.6), outcome(0.0, 0.5, NAN), method="dbsf")
+    # recall: mean 0.8, deviation 0.2 -> 2/3 1/2 1/3; rerank: mean 0.25, deviation sqrt(1/8)
+    step = 0.25 / (6 * math.sqrt(1 / 8))
+    assert order(ranked) == "bac"
+    expected = [(0.5 + 0.5 + step) / 2, (2 / 3 + 0.5 - step) / 2, 1 / 6]
+    assert [each.score for each in ranked] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_what_was_not_scored_follows_in_recall_order(method):
     ranked = fuse(recalled(1.0, 0.9, 0.8, 0.7), outcome(0.0, 0.01, NAN), method=method)
     assert order(ranked)[2:] == "cd"
@@ -153,7 +185,7 @@ def test_what_was_not_scored_follows_in_recall_order(method):
     assert scores == sorted(scores, reverse=True)
 
 
-@pytest.mark.parametrize("method", ["weighted", "rrf", "rerank"])
+@pytest.mark.parametrize("method", METHODS)
 def test_without_a_second_stage_the_recall_order_and_its_scores_stay(method):
     first = recalled(1.0, 0.9, 0.8)
     ranked = fuse(first, outcome(NAN, NAN), method=method)
@@ -178,6 +210,12 @@ def test_equally_scored_candidates_are_ordered_by_chunk_id():
 def test_min_max_leaves_out_what_is_missing():
     np.testing.assert_array_equal(min_max([2.0, NAN, 4.0, 3.0]), [0.0, NAN, 1.0, 0.5])
     np.testing.assert_array_equal(min_max([3.0, NAN, 3.0]), [1.0, NAN, 1.0])
+
+
+def test_by_distribution_puts_the_mean_in_the_middle_and_cuts_outliers():
+    np.testing.assert_allclose(by_distribution([1.0, NAN, 3.0, 2.0]), [1 / 3, NAN, 2 / 3, 0.5])
+    np.testing.assert_array_equal(by_distribution([3.0, NAN, 3.0]), [0.5, NAN, 0.5])
+    assert by_distribution([0.0] * 50 + [1.0])[-1] == 1.0
 
 
 def test_reciprocal_ranks_are_those_of_the_paper():
@@ -215,9 +253,9 @@ def test_the_order_does_not_depend_on_the_order_of_the_candidates(candidates, ra
     assert rank_recall(shuffled) == rank_recall(candidates)
 
 
-@given(found())
-def test_recall_scores_fall_from_1_at_most_to_0_at_least(candidates):
-    scores = [each.score for each in rank_recall(candidates)]
+@given(found(), st.sampled_from(get_args(RecallFusion)))
+def test_recall_scores_fall_from_1_at_most_to_0_at_least(candidates, fusion):
+    scores = [each.score for each in rank_recall(candidates, fusion)]
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= score <= 1 for score in scores)
 
@@ -225,7 +263,7 @@ def test_recall_scores_fall_from_1_at_most_to_0_at_least(candidates):
 @given(
     found(),
     st.data(),
-    st.sampled_from(["weighted", "rrf", "rerank"]),
+    st.sampled_from(METHODS),
     st.none() | unit,
     st.sampled_from([RELATIVE, CALIBRATED]),
 )
