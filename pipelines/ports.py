@@ -391,21 +391,28 @@ class RecallQuery:
         dense: [dimensions] float32, or None in sparse mode.
         sparse: None in dense mode.
         limit: Length of each list that is searched.
+        vectors: Whether candidates come with their dense vectors.
     """
 
     dense: Vector | None
     sparse: SparseVector | None
     limit: int
     filter: Filter | None = None
+    vectors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A chunk that the first stage found, with what each list said of it (None: not in it)."""
+    """A chunk that the first stage found, with what each list said of it (None: not in it).
+
+    Attributes:
+        vector: [dimensions] float32, unit length, where the query asked for vectors.
+    """
 
     chunk: Chunk
     dense: float | None = None
     sparse: float | None = None
+    vector: Vector | None = field(default=None, compare=False, repr=False)
 
 
 class DocumentPage(NamedTuple):
@@ -571,4 +578,16 @@ class IngestQueue(Protocol):
 
     async def submit(self, tenant: str, documents: Sequence[Document]) -> None:
         """Announce rows that are `queued` on the ledger."""
+        ...
+
+
+class Rankings(Protocol):
+    """Remembers the order of an answer, so that the next page continues it. May forget any time."""
+
+    async def keep(self, tenant: str, ranking: bytes) -> str | None:
+        """Keep it for some minutes; returns the name to find it by, None if it cannot be kept."""
+        ...
+
+    async def find(self, tenant: str, name: str) -> bytes | None:
+        """What was kept for this tenant under the name, None when it is gone or never was."""
         ...

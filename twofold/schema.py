@@ -26,6 +26,9 @@ MAX_QUERY_CHARACTERS = 32_768
 MAX_LIMIT = 200
 MAX_RECALL = 1_000
 MAX_FILTER_DEPTH = 8
+MAX_GROUP = 20
+MAX_CONTEXT = 5
+MAX_BATCH = 32
 
 CollectionName: TypeAlias = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", strip_whitespace=True)
@@ -221,7 +224,8 @@ class PassageList(_Response):
 class Condition(_Request):
     """What one metadata key must satisfy; several operators on one key must all hold.
 
-    `contains` asks that a list holds the value, or that a text holds the substring.
+    `contains` asks that a list holds the value, or that a text holds the substring; `prefix` that
+    a text, itself or in a list, begins with it.
     """
 
     key: MetadataKey
@@ -235,6 +239,7 @@ class Condition(_Request):
     lte: FiniteFloat | datetime | None = None
     exists: bool | None = None
     contains: str | None = None
+    prefix: Annotated[str, StringConstraints(min_length=1)] | None = None
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -243,7 +248,7 @@ class Condition(_Request):
         if not self.model_dump(exclude={"key"}, exclude_none=True):
             raise ValueError(
                 "a condition needs an operator beside 'key': "
-                "eq, in, gt, gte, lt, lte, exists or contains"
+                "eq, in, gt, gte, lt, lte, exists, contains or prefix"
             )
         return self
 
@@ -383,11 +388,36 @@ class SearchRequest(_Request):
         default=10_000, description="The answer comes by then, with what was scored until then."
     )
     min_score: FiniteFloat | None = Field(default=None, description="Drop results that score less.")
+    group_by_document: Annotated[int, Field(ge=1, le=MAX_GROUP)] | None = Field(
+        default=None,
+        description="One result for each document, with so many of its best passages at most: the "
+        "result itself and the others under `more`. `limit` then counts documents.",
+    )
+    diversity: Annotated[float, Field(ge=0.0, le=1.0)] | None = Field(
+        default=None,
+        description="Maximal marginal relevance: 0 orders by score, 1 by unlikeness alone.",
+    )
+    context: Annotated[int, Field(ge=0, le=MAX_CONTEXT)] = Field(
+        default=0, description="Passages before and after each result that come along."
+    )
+    highlight: bool = Field(default=False, description="Where the words of the query are.")
+    explain: bool = Field(default=False, description="Say of each result how it got its rank.")
+    pages: bool = Field(
+        default=False,
+        description="Keep the ranking for some minutes, and give a `cursor` for the next page.",
+    )
+    cursor: Annotated[str, StringConstraints(max_length=128)] | None = Field(
+        default=None,
+        description="Of an earlier answer to this same request: what comes after it. The ranking "
+        "is the one of that answer; nothing is searched or reranked again.",
+    )
 
     @model_validator(mode="after")
-    def _shallow(self) -> Self:
+    def _consistent(self) -> Self:
         if self.filter is not None and filter_depth(self.filter) > MAX_FILTER_DEPTH:
             raise ValueError(f"the filter nests deeper than {MAX_FILTER_DEPTH} levels")
+        if self.cursor is not None and self.offset:
+            raise ValueError("'cursor' says where to go on, so 'offset' cannot be given as well")
         return self
 
 
@@ -398,6 +428,24 @@ class Scores(_Response):
     sparse: float | None = Field(default=None, description="BM25.")
     recall: float = Field(description="Both of them, normalised over the candidates, in 0..1.")
     rerank: float | None = Field(default=None, description="The second stage's own score.")
+
+
+class Span(_Response):
+    """A half-open range of code points in the document's extracted text."""
+
+    start: int
+    end: int
+
+
+class Explanation(_Response):
+    """How a result got its rank: its place in each list, counted from 1; null: not in it."""
+
+    dense_rank: int | None = None
+    sparse_rank: int | None = None
+    recall_rank: int
+    rerank_rank: int | None = None
+    fused_rank: int = Field(description="Before `diversity` and `group_by_document`.")
+    moved: int = Field(description="Places that it rose by, from the recall to the fused order.")
 
 
 class Result(_Response):
@@ -420,6 +468,13 @@ class Result(_Response):
     )
     recall_rank: int = Field(ge=1, description="Where the first stage alone had it.")
     scores: Scores
+    highlights: list[Span] = Field(default_factory=list, description="Where `highlight` was set.")
+    before: list["Passage"] = Field(default_factory=list, description="By `context`, in order.")
+    after: list["Passage"] = Field(default_factory=list, description="By `context`, in order.")
+    explanation: Explanation | None = Field(default=None, description="Where `explain` was set.")
+    more: list["Result"] = Field(
+        default_factory=list, description="By `group_by_document`: what else it has, best first."
+    )
 
 
 class RerankReport(_Response):
@@ -430,6 +485,7 @@ class RerankReport(_Response):
     depth: int = Field(ge=0, description="Candidates that were sent to it.")
     model: str | None = None
     ms: float = Field(ge=0.0, description="Time of the second stage, waiting included.")
+    cached: int = Field(default=0, ge=0, description="Scores that were known from before.")
     reason: str | None = Field(default=None, description="Why the status is not `applied`.")
 
 
@@ -444,6 +500,17 @@ class Timings(_Response):
     total: float = 0.0
 
 
+class Method(_Response):
+    """What was computed for an answer, with every choice that the request had left open."""
+
+    recall: str = Field(description="Formula of the recall score.")
+    fusion: str = Field(description="Formula of the final score.")
+    embedder: str
+    query_instruction: str | None
+    rerank_instruction: str | None
+    query_cached: bool = Field(description="Whether the query's vector was known from before.")
+
+
 class SearchResponse(_Response):
     """Answer to a search."""
 
@@ -451,6 +518,10 @@ class SearchResponse(_Response):
     rerank: RerankReport
     timings_ms: Timings
     candidates: int = Field(ge=0, description="What the first stage found, before the cut.")
+    cursor: str | None = Field(
+        default=None, description="For the next page of this ranking; null: this was the last."
+    )
+    method: Method | None = Field(default=None, description="Where `explain` was set.")
     request_id: str | None = None
 
 
@@ -495,6 +566,23 @@ class KeyList(_Response):
     """The keys of the caller's tenant, oldest first."""
 
     keys: list[ApiKey]
+class SearchBatch(_Request):
+    """Body of `POST /search/batch`: searches that are answered side by side."""
+
+    searches: Annotated[list[SearchRequest], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class SearchAnswer(_Response):
+    """One answer of a batch: a response, or the error that this search alone ended in."""
+
+    response: SearchResponse | None = None
+    error: ErrorInfo | None = None
+
+
+class SearchAnswers(_Response):
+    """Answer to a batch, in the order of its searches."""
+
+    answers: list[SearchAnswer]
 
 
 # --- Health ---------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Rankings that are kept for a while, so that pages come from one and the same order."""
