@@ -43,7 +43,7 @@ class RedisRankings:
         except RedisError as error:
             log.warning("a ranking could not be read: %s", error)
             return None
-        return bytes(ranking) if ranking is not None else None
+        return ranking if isinstance(ranking, bytes) else None
 
 
 def _key(tenant: str, name: str) -> str:
