@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipelines.ports import Candidate, RerankOutcome, RerankProfile
-from twofold.schema import Fusion, RecallFusion
+from twofold.schema import Fusion, RecallFusion, RecallMode
 
 SPARSE_WEIGHT = 0.65
 """What a normalised BM25 score counts beside a normalised cosine."""
@@ -176,6 +176,32 @@ def fused_scores(
         weight = 1.0
     comparable = second if profile.calibrated else min_max(second)
     return weight * np.nan_to_num(comparable) + (1 - weight) * first
+
+
+def recall_formula(mode: RecallMode, fusion: RecallFusion) -> str:
+    """The recall score as a formula, for people."""
+    lists = {"hybrid": ["dense", "bm25"], "dense": ["dense"], "sparse": ["bm25"]}[mode]
+    if fusion == "rrf":
+        terms = [f"{RRF_K + 1} / ({RRF_K} + rank_{each})" for each in lists]
+        return f"({' + '.join(terms)}) / {len(lists)}"
+    if fusion == "dbsf":
+        return f"({' + '.join(f'by_distribution({each})' for each in lists)}) / {len(lists)}"
+    if len(lists) == 1:
+        return f"min_max({lists[0]})"
+    return f"(min_max(dense) + {SPARSE_WEIGHT} * min_max(bm25)) / {1 + SPARSE_WEIGHT}"
+
+
+def fusion_formula(profile: RerankProfile, fusion: Fusion) -> str:
+    """The final score as a formula, for people."""
+    if fusion.method == "rrf":
+        return f"1 / ({RRF_K} + rank_recall) + 1 / ({RRF_K} + rank_rerank)"
+    if fusion.method == "dbsf":
+        return "(by_distribution(recall) + by_distribution(rerank)) / 2"
+    weight = profile.weight if fusion.weight is None else fusion.weight
+    if fusion.method == "rerank":
+        weight = 1.0
+    rerank = "rerank" if profile.calibrated else "min_max(rerank)"
+    return f"{weight:g} * {rerank} + {1 - weight:g} * recall"
 
 
 def min_max(scores: ArrayLike) -> Floats:

@@ -532,6 +532,18 @@ class Store(Protocol):
         """The visible chunks of a document in reading order."""
         ...
 
+    async def chunks_by_id(
+        self, tenant: str, collection: str, ids: Sequence[str]
+    ) -> dict[str, Chunk]:
+        """The visible chunks that have these ids, by id; what is gone is left out."""
+        ...
+
+    async def chunks_between(
+        self, tenant: str, collection: str, document_id: str, first: int, last: int
+    ) -> list[Chunk]:
+        """The visible chunks of a document from one ordinal to another, both included, in order."""
+        ...
+
     async def recall(self, tenant: str, collection: str, query: RecallQuery) -> list[Candidate]:
         """The union of the dense and the sparse list, each at most `limit` long, unordered.
 
