@@ -30,11 +30,14 @@ from rich.progress import Progress
 from rich.table import Table
 
 from pipelines import fuse
+from pipelines.answer import Answers
 from pipelines.build import Models, chosen_models, chunk_tokens, rerank_queue
 from pipelines.chunk import Chunker
 from pipelines.models.bm25 import Bm25SparseEmbedder
 from pipelines.models.query import LocalQueryEmbedder
+from pipelines.paging.memory import MemoryRankings
 from pipelines.ports import Block, Chunk, Collection, Parsed, Vectors
+from pipelines.query_vectors import QueryVectors
 from pipelines.search import Search
 from pipelines.settings import Settings
 from pipelines.store.edge import EdgeStore
@@ -125,9 +128,10 @@ async def judge(judged: Judged, models: Models) -> dict[str, float]:
         reranker = rerank_queue(models.reranker, max_pairs=4_096)
         try:
             chunks = await fill(store, judged, models, progress)
-            search = Search(
-                store, LocalQueryEmbedder(models.embedder), Bm25SparseEmbedder(), reranker
-            )
+            sparse = Bm25SparseEmbedder()
+            answers = Answers(store, sparse, MemoryRankings(max_bytes=0, ttl_s=1.0))
+            queries = QueryVectors(LocalQueryEmbedder(models.embedder))
+            search = Search(store, queries, sparse, reranker, answers)
             runs, milliseconds = await ask(search, judged, progress)
         finally:
             await reranker.close()

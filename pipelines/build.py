@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pipelines.answer import Answers
 from pipelines.chunk import Chunker
 from pipelines.documents import Documents
 from pipelines.drain import Drain
@@ -13,9 +14,12 @@ from pipelines.ingest import Ingest
 from pipelines.models import select
 from pipelines.models.bm25 import Bm25SparseEmbedder
 from pipelines.models.query import LocalQueryEmbedder
+from pipelines.paging.memory import MemoryRankings
 from pipelines.parse.sandbox import SandboxedParser
-from pipelines.ports import Closeable, Embedder, Reranker, RerankModel, Store
+from pipelines.ports import Closeable, Embedder, QueryEmbedder, Reranker, RerankModel, Store
+from pipelines.query_vectors import QueryVectors
 from pipelines.rerank.batch import Scheduler
+from pipelines.rerank.cached import CachedReranker
 from pipelines.rerank.disabled import DisabledReranker
 from pipelines.rerank.inprocess import InProcessReranker
 from pipelines.search import Search
@@ -90,10 +94,11 @@ async def embedded(
         for each in (embedder, model):
             if isinstance(each, Closeable):
                 stack.callback(each.close)
-        reranker = rerank_queue(model, max_pairs=settings.rerank_queue_pairs)
+        reranker = remembering(rerank_queue(model, max_pairs=settings.rerank_queue_pairs), settings)
         stack.push_async_callback(reranker.close)
         blobs = LocalBlobs(settings.data_dir / "files")
         sparse = Bm25SparseEmbedder()
+        rankings = MemoryRankings(max_bytes=settings.pages_bytes, ttl_s=settings.cache_ttl_s)
         parser = SandboxedParser()
         stack.callback(parser.close)
         ingest = Ingest(
@@ -116,7 +121,12 @@ async def embedded(
             reranker=reranker,
             documents=Documents(store, blobs, drain, embedder),
             search=Search(
-                store, LocalQueryEmbedder(embedder), sparse, reranker, settings.query_instruction
+                store,
+                query_vectors(LocalQueryEmbedder(embedder), settings),
+                sparse,
+                reranker,
+                Answers(store, sparse, rankings),
+                settings.query_instruction,
             ),
             parts={"ingestion": Part(drain.state)},
         )
@@ -127,6 +137,20 @@ def rerank_queue(model: RerankModel | None, *, max_pairs: int) -> Reranker:
     if model is None:
         return DisabledReranker()
     return InProcessReranker(model, scheduler=Scheduler(max_pairs=max_pairs))
+
+
+def remembering(reranker: Reranker, settings: Settings) -> Reranker:
+    """The second stage behind a memory of its scores, unless that is switched off."""
+    if not settings.score_cache_entries:
+        return reranker
+    return CachedReranker(
+        reranker, entries=settings.score_cache_entries, ttl_s=settings.cache_ttl_s
+    )
+
+
+def query_vectors(embedder: QueryEmbedder, settings: Settings) -> QueryVectors:
+    """The embedding of queries behind its memory."""
+    return QueryVectors(embedder, max_bytes=settings.query_cache_bytes, ttl_s=settings.cache_ttl_s)
 
 
 def chunk_tokens(settings: Settings, embedder: Embedder) -> int:

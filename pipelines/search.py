@@ -6,16 +6,17 @@ returns what it has in the order that it has, and `rerank.status` says what happ
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from pipelines import fuse
+from pipelines.answer import Answers, Page
 from pipelines.ports import (
     Candidate,
-    QueryEmbedder,
     RecallQuery,
     Reranker,
     RerankOutcome,
@@ -23,15 +24,13 @@ from pipelines.ports import (
     SparseEmbedder,
     Store,
 )
+from pipelines.query_vectors import QueryVectors
+from pipelines.ranking import Ranking, arrange, fingerprint
+from pipelines.stopwatch import Stopwatch, milliseconds
 from twofold.errors import DeadlineExceeded, RerankRequired
-from twofold.schema import (
-    RerankReport,
-    Result,
-    Scores,
-    SearchRequest,
-    SearchResponse,
-    Timings,
-)
+from twofold.schema import Method, RerankReport, SearchRequest, SearchResponse, Timings
+
+GRACE_S = 0.1  # after the deadline, for what is left to do when the scores have come
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,10 @@ class Search:
     """
 
     store: Store
-    embedder: QueryEmbedder
+    queries: QueryVectors
     sparse: SparseEmbedder
     reranker: Reranker
+    answers: Answers
     instruction: str | None = None
 
     async def __call__(self, tenant: str, request: SearchRequest) -> SearchResponse:
@@ -56,52 +56,72 @@ class Search:
             EmbedderMismatch: It was built with another model than this process runs.
             DeadlineExceeded: Not even the first stage was done in time.
             RerankRequired: The request insists on the second stage and it did not score all.
+            CursorExpired: The ranking that the cursor continues is not kept any more.
         """
         watch = Stopwatch()
         deadline = watch.started + request.deadline_ms / 1000
-        try:
-            async with asyncio.timeout(request.deadline_ms / 1000):
-                candidates = await self._recall(tenant, request, deadline, watch)
-        except TimeoutError:
-            raise DeadlineExceeded(deadline_ms=request.deadline_ms) from None
+        if request.cursor is not None:
+            return await self._following(tenant, request, request.cursor, watch)
+        async with in_time(request, deadline):
+            found = await self._recall(tenant, request, deadline, watch)
         with watch("fuse"):
-            recalled = fuse.rank_recall(candidates)
-        outcome = await self._rerank(request, recalled, deadline)
+            recalled = fuse.rank_recall(found.candidates, request.recall.fusion)
+        outcome = await self._rerank(tenant, request, recalled, deadline)
         with watch("fuse"):
-            ranked = fuse.rank_fused(
-                recalled, outcome, profile=self.reranker.profile, fusion=request.fusion
+            profile = self.reranker.profile
+            ranked = fuse.rank_fused(recalled, outcome, profile=profile, fusion=request.fusion)
+            ranking = Ranking(
+                fingerprint(request),
+                arrange(ranked, request),
+                report(outcome, self.reranker.model),
+                len(found.candidates),
+                self._method(request, found),
             )
-            results = page_of(ranked, request)
-        return SearchResponse(
-            results=results,
-            rerank=report(outcome, self.reranker.model),
-            timings_ms=watch.timings(outcome),
-            candidates=len(candidates),
-        )
+        chunks = {each.chunk.id: each.chunk for each in found.candidates}
+        async with in_time(request, deadline + GRACE_S):
+            page = await self.answers.first(tenant, request, ranking, chunks)
+        return response(request, ranking, page, watch.timings(outcome))
+
+    async def _following(
+        self, tenant: str, request: SearchRequest, cursor: str, watch: Stopwatch
+    ) -> SearchResponse:
+        """A later page: out of the ranking that was kept, without either stage."""
+        async with in_time(request, watch.started + request.deadline_ms / 1000):
+            ranking, page = await self.answers.following(tenant, request, cursor)
+        return response(request, ranking, page, watch.timings())
 
     async def _recall(
-        self, tenant: str, request: SearchRequest, deadline: float, watch: "Stopwatch"
-    ) -> list[Candidate]:
+        self, tenant: str, request: SearchRequest, deadline: float, watch: Stopwatch
+    ) -> "Found":
         """Stage one: both lists of the first stage, in one query of the store."""
         collection = await self.store.get_collection(tenant, request.collection)
-        collection.require(self.embedder)
+        collection.require(self.queries.embedder)
         mode, dense, sparse = request.recall.mode, None, None
         with watch("embed"):
             if mode != "sparse":
-                dense = await self.embedder.embed(
-                    request.query, instruction=self.instruction, deadline=deadline
+                instruction = request.recall.instruction or self.instruction
+                dense = await self.queries.of(
+                    tenant, request.query, instruction=instruction, deadline=deadline
                 )
             if mode != "dense":
                 sparse = self.sparse.embed_query(request.query)
+        query = RecallQuery(
+            dense.vector if dense else None,
+            sparse,
+            limit=request.recall.limit,
+            filter=request.filter,
+            vectors=request.diversity is not None,
+        )
         with watch("recall"):
-            return await self.store.recall(
-                tenant,
-                request.collection,
-                RecallQuery(dense, sparse, limit=request.recall.limit, filter=request.filter),
-            )
+            candidates = await self.store.recall(tenant, request.collection, query)
+        return Found(candidates, query_cached=dense is not None and dense.cached)
 
     async def _rerank(
-        self, request: SearchRequest, recalled: Sequence[fuse.Recalled], deadline: float
+        self,
+        tenant: str,
+        request: SearchRequest,
+        recalled: Sequence[fuse.Recalled],
+        deadline: float,
     ) -> RerankOutcome:
         """Stage two: the head of the list, best first, for as long as the deadline allows."""
         depth = request.rerank.depth or self.reranker.profile.depth
@@ -109,11 +129,53 @@ class Search:
         if not request.rerank.enabled:
             return unscored(len(head))
         outcome = await self.reranker.rerank(
-            RerankRequest(request.query, head, deadline, request.rerank.instruction)
+            RerankRequest(request.query, head, deadline, request.rerank.instruction, tenant)
         )
         if request.rerank.required and outcome.status != "applied":
             raise RerankRequired(status=outcome.status)
         return outcome
+
+    def _method(self, request: SearchRequest, found: "Found") -> Method:
+        """What was chosen where the request left it open."""
+        return Method(
+            recall=fuse.recall_formula(request.recall.mode, request.recall.fusion),
+            fusion=fuse.fusion_formula(self.reranker.profile, request.fusion),
+            embedder=self.queries.embedder.name,
+            query_instruction=request.recall.instruction or self.instruction,
+            rerank_instruction=request.rerank.instruction,
+            query_cached=found.query_cached,
+        )
+
+
+class Found(NamedTuple):
+    """What the first stage has, and whether the query's vector was known from before."""
+
+    candidates: list[Candidate]
+    query_cached: bool
+
+
+@asynccontextmanager
+async def in_time(request: SearchRequest, deadline: float) -> AsyncIterator[None]:
+    """Raise DeadlineExceeded if the block is not done by then, on the clock of `monotonic`."""
+    try:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            yield
+    except TimeoutError:
+        raise DeadlineExceeded(deadline_ms=request.deadline_ms) from None
+
+
+def response(
+    request: SearchRequest, ranking: Ranking, page: Page, timings: Timings
+) -> SearchResponse:
+    """The answer that goes out."""
+    return SearchResponse(
+        results=page.results,
+        rerank=ranking.rerank,
+        timings_ms=timings,
+        candidates=ranking.candidates,
+        cursor=page.cursor,
+        method=ranking.method if request.explain else None,
+    )
 
 
 def unscored(depth: int) -> RerankOutcome:
@@ -134,76 +196,6 @@ def report(outcome: RerankOutcome, model: str | None) -> RerankReport:
         depth=len(outcome.scores),
         model=model,
         ms=milliseconds(outcome.queue_s + outcome.compute_s),
+        cached=outcome.cached,
         reason=outcome.reason,
     )
-
-
-def page_of(ranked: Sequence[fuse.Fused], request: SearchRequest) -> list[Result]:
-    """The results that the request asked for, out of the whole ranking."""
-    enough = [
-        (rank, each)
-        for rank, each in enumerate(ranked, start=1)
-        if request.min_score is None or each.score >= request.min_score
-    ]
-    page = enough[request.offset : request.offset + request.limit]
-    return [result_of(rank, each) for rank, each in page]
-
-
-def result_of(rank: int, fused: fuse.Fused) -> Result:
-    """A ranked candidate as it goes out, with its source and what each stage said of it."""
-    recalled = fused.recalled
-    candidate = recalled.candidate
-    chunk = candidate.chunk
-    return Result(
-        rank=rank,
-        score=fused.score,
-        document_id=chunk.document_id,
-        chunk_id=chunk.id,
-        name=chunk.name,
-        title=chunk.title,
-        text=chunk.text,
-        start=chunk.start,
-        end=chunk.end,
-        page=chunk.page,
-        headings=list(chunk.headings),
-        metadata=chunk.metadata,
-        truncated=fused.truncated,
-        recall_rank=recalled.rank,
-        scores=Scores(
-            dense=candidate.dense,
-            sparse=candidate.sparse,
-            recall=recalled.score,
-            rerank=fused.rerank,
-        ),
-    )
-
-
-def milliseconds(seconds: float) -> float:
-    """Seconds as milliseconds, to the microsecond."""
-    return round(seconds * 1000, 3)
-
-
-@dataclass
-class Stopwatch:
-    """Adds up the time of each step of one request."""
-
-    started: float = field(default_factory=time.monotonic)
-    steps: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, step: str) -> Iterator[None]:
-        """Count the time of the block towards a step."""
-        begin = time.monotonic()
-        try:
-            yield
-        finally:
-            self.steps[step] = self.steps.get(step, 0.0) + time.monotonic() - begin
-
-    def timings(self, outcome: RerankOutcome) -> Timings:
-        """All steps so far, those of the second stage as it measured them itself."""
-        return Timings(
-            **{step: milliseconds(seconds) for step, seconds in self.steps.items()},
-            queue=milliseconds(outcome.queue_s),
-            rerank=milliseconds(outcome.compute_s),
-            total=milliseconds(time.monotonic() - self.started),
-        )

@@ -61,6 +61,20 @@ class Settings(BaseSettings):
     rerank_cache_bytes: int = Field(
         512_000_000, ge=0, description="Memory for token vectors of the late-interaction model."
     )
+    score_cache_entries: int = Field(
+        100_000,
+        ge=0,
+        description="Rerank scores that are remembered, some 200 bytes each; 0: none.",
+    )
+    query_cache_bytes: int = Field(
+        32_000_000, ge=0, description="Memory for the vectors of recent queries; 0: none."
+    )
+    pages_bytes: int = Field(
+        64_000_000, ge=0, description="Memory for rankings that wait for their next page."
+    )
+    cache_ttl_s: PositiveFloat = Field(
+        600.0, description="Seconds that scores, query vectors and rankings are remembered."
+    )
     qdrant_url: str | None = Field(
         None,
         description="URL of a Qdrant server. Together with `redis_url` it chooses the distributed "

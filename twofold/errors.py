@@ -11,6 +11,7 @@
     │   │   ├── CollectionNotFound
     │   │   ├── ContentNotReady       nothing has been extracted yet
     │   │   └── KeyNotFound
+    │   │   └── CursorExpired         the ranking behind it is not kept any more
     │   ├── MethodNotAllowed          405
     │   ├── Conflict                  409
     │   │   ├── EmbedderMismatch      the collection was built with another model
@@ -142,6 +143,11 @@ class KeyNotFound(NotFound):
 
     code = "key_not_found"
     template = "No API key '{key_id}'; GET /keys lists those of your tenant."
+class CursorExpired(NotFound):
+    """The ranking that the cursor continues is not kept any more."""
+
+    code = "cursor_expired"
+    template = "The ranking of this cursor is not kept any more; search again without the cursor."
 
 
 class MethodNotAllowed(RequestError):

@@ -61,6 +61,11 @@ def below(key: str, bound: int) -> engine.FieldCondition:
     return engine.FieldCondition(key, range=engine.RangeFloat(lt=bound))
 
 
+def within(key: str, first: int, last: int) -> engine.FieldCondition:
+    """The payload has a number from one to the other under a key of ours."""
+    return engine.FieldCondition(key, range=engine.RangeFloat(gte=first, lte=last))
+
+
 def translate(tree: Filter) -> engine.Filter:
     """The engine's filter that holds for exactly the chunks that `tree` holds for."""
     match tree:
@@ -86,6 +91,9 @@ def _operators(condition: Condition) -> "list[engine.ConditionType]":
         asked.append(there if condition.exists else none(there))
     if condition.contains is not None:
         asked.append(_contains(key, condition.contains))
+    if condition.prefix is not None:
+        begins = engine.MatchPrefix(filters.equals(key, condition.prefix))
+        asked.append(engine.FieldCondition("facts", match=begins))
     return asked + _ranges(condition)
 
 

@@ -37,6 +37,7 @@ from pipelines.store.conditions import (
     none,
     rows,
     visible,
+    within,
 )
 from pipelines.store.durable import require_space
 from pipelines.store.lock import FolderLock
@@ -297,6 +298,26 @@ class EdgeStore:
 
     async def get_chunks(self, tenant: str, collection: str, document_id: str) -> list[Chunk]:
         where = every(visible(tenant), match("document", document_id))
+        with self._lock:
+            payloads = list(self._shard(tenant, collection).payloads(where))
+        return sorted(map(records.chunk_of, payloads), key=lambda chunk: chunk.ordinal)
+
+    async def chunks_by_id(
+        self, tenant: str, collection: str, ids: Sequence[str]
+    ) -> dict[str, Chunk]:
+        with self._lock:
+            shard = self._shard(tenant, collection)
+            points = [records.chunk_id(tenant, collection, each) for each in ids]
+            payloads = shard.get_many(points)
+        found = [records.chunk_of(each) for each in payloads if each["kind"] == "chunk"]
+        return {chunk.id: chunk for chunk in found}
+
+    async def chunks_between(
+        self, tenant: str, collection: str, document_id: str, first: int, last: int
+    ) -> list[Chunk]:
+        where = every(
+            visible(tenant), match("document", document_id), within("ordinal", first, last)
+        )
         with self._lock:
             payloads = list(self._shard(tenant, collection).payloads(where))
         return sorted(map(records.chunk_of, payloads), key=lambda chunk: chunk.ordinal)

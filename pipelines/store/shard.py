@@ -134,6 +134,11 @@ class Shard:
         found = self._shard.retrieve([point_id], with_payload=True, with_vector=False)
         return found[0].payload if found else None
 
+    def get_many(self, point_ids: Sequence[UUID]) -> list[Payload]:
+        """Payloads of the points that are there, in no particular order."""
+        found = self._shard.retrieve(list(point_ids), with_payload=True, with_vector=False)
+        return [record.payload or {} for record in found]
+
     def page(
         self, where: engine.Filter, *, start: UUID | None = None, limit: int = _PAGE
     ) -> tuple[list[Payload], UUID | None]:

@@ -41,6 +41,13 @@ def status_of(error: TwofoldError) -> int:
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
+def info_of(error: TwofoldError, request_id: str | None) -> ErrorInfo:
+    """An error as it travels."""
+    return ErrorInfo(
+        code=error.code, message=error.message, details=error.details, request_id=request_id
+    )
+
+
 def response_of(error: TwofoldError, request_id: str | None) -> JSONResponse:
     """The answer that carries an error."""
     body = ErrorBody(
@@ -59,6 +66,10 @@ def headers_of(error: TwofoldError) -> dict[str, str]:
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 11.6.1
     return headers
+    body = ErrorBody(error=info_of(error, request_id))
+    retry = error.retry_after
+    headers = {"Retry-After": str(max(1, round(retry)))} if retry is not None else None
+    return JSONResponse(body.model_dump(mode="json"), status_of(error), headers=headers)
 
 
 def install(app: FastAPI) -> None:

@@ -46,6 +46,7 @@ async def test_the_operations_are_these(document: dict[str, Any]) -> None:
         "GET /documents/{document_id}/chunks": "get_document_chunks",
         "GET /documents/{document_id}/events": "watch_document",
         "POST /search": "search",
+        "POST /search/batch": "search_batch",
         "GET /search": "search_by_query",
         "POST /keys": "create_key",
         "GET /keys": "list_keys",

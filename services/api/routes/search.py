@@ -1,10 +1,13 @@
 """`/search`: the question and its ranked, cited answers."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
+from services.api.errors import info_of
 from services.api.parts import Parts, Tenant
+from twofold.errors import TwofoldError
 from twofold.schema import (
     MAX_LIMIT,
     CollectionName,
@@ -12,6 +15,9 @@ from twofold.schema import (
     Recall,
     RecallMode,
     Rerank,
+    SearchAnswer,
+    SearchAnswers,
+    SearchBatch,
     SearchRequest,
     SearchResponse,
 )
@@ -31,6 +37,21 @@ async def search(
     return response.model_copy(update={"request_id": request.state.request_id})
 
 
+@router.post("/search/batch", operation_id="search_batch", summary="Several searches at once")
+async def search_batch(
+    body: SearchBatch, parts: Parts, tenant: Tenant, request: Request
+) -> SearchAnswers:
+    """Answer each search as `POST /search` would, side by side; one that fails fails alone."""
+
+    async def answer(search: SearchRequest) -> SearchAnswer:
+        try:
+            return SearchAnswer(response=await parts.search(tenant, search))
+        except TwofoldError as error:
+            return SearchAnswer(error=info_of(error, request.state.request_id))
+
+    return SearchAnswers(answers=await asyncio.gather(*map(answer, body.searches)))
+
+
 @router.get("/search", operation_id="search_by_query", summary="Search, from the address bar")
 async def search_by_query(
     parts: Parts,
@@ -43,6 +64,8 @@ async def search_by_query(
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 10,
     mode: RecallMode = "hybrid",
     rerank: Annotated[bool, Query(description="Whether the second stage runs.")] = True,
+    highlight: Annotated[bool, Query(description="Where the words of the question are.")] = False,
+    explain: Annotated[bool, Query(description="How each result got its rank.")] = False,
     deadline_ms: Annotated[int, Query(ge=1, le=120_000)] = 10_000,
 ) -> SearchResponse:
     """The same search with the options that one types by hand."""
@@ -52,6 +75,8 @@ async def search_by_query(
         limit=limit,
         recall=Recall(mode=mode),
         rerank=Rerank(enabled=rerank),
+        highlight=highlight,
+        explain=explain,
         deadline_ms=deadline_ms,
     )
     return await search(body, parts, tenant, request)
