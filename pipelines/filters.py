@@ -8,6 +8,7 @@ null. A condition holds when its operators all hold:
 - `gt`, `gte`, `lt`, `lte`: some value lies within all the bounds. A numeric bound compares with
   numbers, a datetime bound with texts in ISO 8601; without an offset both are UTC.
 - `exists`: there is a value, or with `false` there is none.
+- `prefix`: some value is a text that begins with the operand.
 - `contains`: a list of texts has the operand as an element, or a text has it as a substring.
 
 Metadata keys come from callers, so they never become keys of a stored payload: a document with

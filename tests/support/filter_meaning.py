@@ -35,6 +35,9 @@ def condition_holds(condition: Condition, metadata: Metadata) -> bool:
             answers.append(condition.contains in stored)
         else:
             answers.append(isinstance(stored, str) and condition.contains in stored)
+    if condition.prefix is not None:
+        prefix = condition.prefix
+        answers.append(any(isinstance(each, str) and each.startswith(prefix) for each in values))
     bounds = [
         utc(bound) if isinstance(bound, datetime) else bound
         for bound in (condition.gt, condition.gte, condition.lt, condition.lte)

@@ -70,6 +70,7 @@ operators = {
     "lte": bounds,
     "exists": st.booleans(),
     "contains": texts,
+    "prefix": texts.filter(bool),
 }
 conditions = (
     st.fixed_dictionaries({"key": keys}, optional=operators)
