@@ -10,7 +10,7 @@
     │   │   ├── DocumentNotFound
     │   │   ├── CollectionNotFound
     │   │   ├── ContentNotReady       nothing has been extracted yet
-    │   │   └── KeyNotFound
+    │   │   ├── KeyNotFound
     │   │   └── CursorExpired         the ranking behind it is not kept any more
     │   ├── MethodNotAllowed          405
     │   ├── Conflict                  409
@@ -143,6 +143,8 @@ class KeyNotFound(NotFound):
 
     code = "key_not_found"
     template = "No API key '{key_id}'; GET /keys lists those of your tenant."
+
+
 class CursorExpired(NotFound):
     """The ranking that the cursor continues is not kept any more."""
 

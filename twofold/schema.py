@@ -566,6 +566,8 @@ class KeyList(_Response):
     """The keys of the caller's tenant, oldest first."""
 
     keys: list[ApiKey]
+
+
 class SearchBatch(_Request):
     """Body of `POST /search/batch`: searches that are answered side by side."""
 

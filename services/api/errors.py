@@ -50,11 +50,7 @@ def info_of(error: TwofoldError, request_id: str | None) -> ErrorInfo:
 
 def response_of(error: TwofoldError, request_id: str | None) -> JSONResponse:
     """The answer that carries an error."""
-    body = ErrorBody(
-        error=ErrorInfo(
-            code=error.code, message=error.message, details=error.details, request_id=request_id
-        )
-    )
+    body = ErrorBody(error=info_of(error, request_id))
     return JSONResponse(body.model_dump(mode="json"), status_of(error), headers=headers_of(error))
 
 
@@ -66,10 +62,6 @@ def headers_of(error: TwofoldError) -> dict[str, str]:
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 11.6.1
     return headers
-    body = ErrorBody(error=info_of(error, request_id))
-    retry = error.retry_after
-    headers = {"Retry-After": str(max(1, round(retry)))} if retry is not None else None
-    return JSONResponse(body.model_dump(mode="json"), status_of(error), headers=headers)
 
 
 def install(app: FastAPI) -> None:

@@ -59,6 +59,13 @@ ASKS: dict[str, list[Ask]] = {
         Ask("POST", "/search", {"query": "{word}", "filter": {"key": "seal", "eq": "{word}"}}),
         Ask("POST", "/search", {"query": "{word}", "collection": "{collection}"}, found=200),
     ],
+    "search_batch": [
+        Ask(
+            "POST",
+            "/search/batch",
+            {"searches": [{"query": "{word}"}, {"query": "{word}", "collection": "{collection}"}]},
+        )
+    ],
     "search_by_query": [
         Ask("GET", "/search?q={word}&limit=200"),
         Ask("GET", "/search?q={word}&collection={collection}", found=200),
