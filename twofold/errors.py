@@ -16,6 +16,7 @@
     │   ├── Conflict                  409
     │   │   ├── EmbedderMismatch      the collection was built with another model
     │   │   └── KeysUnchangeable      there is no keys file, or it is on a read-only mount
+    │   ├── TooSlow                   408  the body does not arrive
     │   ├── TooLarge                  413
     │   ├── UnsupportedFormat         415
     │   ├── InvalidRequest            422  readable, but a value is wrong
@@ -182,6 +183,13 @@ class KeysUnchangeable(Conflict):
 
     code = "keys_unchangeable"
     template = "The API keys cannot be changed here: {reason}."
+
+
+class TooSlow(RequestError):
+    """A body comes so slowly that it would hold its place for hours."""
+
+    code = "too_slow"
+    template = "{received} bytes of the body came in {seconds} s, which is too slow; try again."
 
 
 class TooLarge(RequestError):

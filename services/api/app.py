@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Scope
@@ -17,6 +18,7 @@ from services.api.auth import Doorkeeper, Gate, doorkeeper
 from services.api.browsers import OwnMachineOnly, SecurityHeaders
 from services.api.limits import BodyLimit, RequestIds
 from services.api.routes import documents, health, keys, search
+from services.api.uploads import prepare_spool
 from twofold import __version__
 from twofold.schema import AddDocuments, ErrorBody
 
@@ -52,6 +54,7 @@ def create_app(twofold: Twofold) -> FastAPI:
     )
     app.state.twofold = twofold
     app.state.door = door
+    app.state.spool = prepare_spool(twofold.settings.data_dir / "incoming")
     app.openapi = partial(openapi, app)  # type: ignore[method-assign]
     errors.install(app)
     for resource in (documents, search, keys, health):
@@ -63,8 +66,9 @@ def middleware(settings: Settings, door: Doorkeeper) -> list[Middleware]:
     """What every request passes, outermost first; nothing before the last reads its body."""
 
     def cap(scope: Scope) -> int:
+        form = Headers(scope=scope).get("content-type", "").lower().startswith("multipart/")
         upload = scope["path"] == "/documents" and scope["method"] == "POST"
-        return settings.max_request_bytes if upload else settings.max_body_bytes
+        return settings.max_request_bytes if upload and form else settings.max_body_bytes
 
     origins = listed(settings.cors_origins)
     passed = [Middleware(RequestIds), Middleware(SecurityHeaders), Middleware(Audit)]

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from twofold import errors
 from twofold.errors import TwofoldError
@@ -24,6 +25,7 @@ STATUS: Mapping[type[TwofoldError], int] = {
     errors.NotFound: 404,
     errors.MethodNotAllowed: 405,
     errors.Conflict: 409,
+    errors.TooSlow: 408,
     errors.TooLarge: 413,
     errors.UnsupportedFormat: 415,
     errors.InvalidRequest: 422,
@@ -85,6 +87,11 @@ def install(app: FastAPI) -> None:
             full = errors.StorageFull(path=error.filename or "the data folder")
             return response_of(full, request.state.request_id)
         return await _unforeseen(request, error)
+
+    @app.exception_handler(ClientDisconnect)
+    async def _gone(request: Request, error: ClientDisconnect) -> JSONResponse:  # noqa: ARG001
+        gone = errors.MalformedRequest(reason="the connection ended before the body did")
+        return response_of(gone, request.state.request_id)
 
     @app.exception_handler(Exception)
     async def _unforeseen(request: Request, error: Exception) -> JSONResponse:

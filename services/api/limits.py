@@ -1,6 +1,8 @@
 """What every request passes first: an id to quote, and a cap on the bytes of its body."""
 
+import asyncio
 import re
+import time
 import uuid
 from collections.abc import Callable
 
@@ -9,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.errors import response_of
-from twofold.errors import MalformedRequest, TooLarge
+from twofold.errors import MalformedRequest, TooLarge, TooSlow
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -40,14 +42,27 @@ class RequestIds:
 class BodyLimit:
     """Refuses a body over its cap, by its declared length or, at the latest, as it arrives.
 
+    And one that hardly arrives: whoever trickles bytes would hold a connection and a file.
+
     Args:
         app: What comes behind.
         cap: Bytes that the body of this request may have.
+        patience_s: Seconds that any body may take.
+        slowest: Bytes a second, on the whole, that a body has to come with after that.
     """
 
-    def __init__(self, app: ASGIApp, cap: Callable[[Scope], int]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        cap: Callable[[Scope], int],
+        *,
+        patience_s: float = 30.0,
+        slowest: float = 10_000.0,
+    ) -> None:
         self.app = app
         self.cap = cap
+        self.patience_s = patience_s
+        self.slowest = slowest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, with its body counted."""
@@ -64,11 +79,20 @@ class BodyLimit:
             refused = too_large(int(declared), cap)
             await response_of(refused, scope["state"]["request_id"])(scope, receive, send)
             return
-        arrived = 0
+        arrived, more, began = 0, True, time.monotonic()
 
         async def counted() -> Message:
-            nonlocal arrived
-            message = await receive()
+            nonlocal arrived, more
+            due = began + self.patience_s + arrived / self.slowest
+            try:
+                # After the body only a disconnection is waited for, and for as long as it takes.
+                async with asyncio.timeout(due - time.monotonic() if more else None):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408) from TooSlow(
+                    received=arrived, seconds=round(time.monotonic() - began)
+                )
+            more = more and message.get("more_body", False)
             arrived += len(message.get("body", b""))
             if arrived > cap:
                 # The framework lets only its own exception through while it reads a body.

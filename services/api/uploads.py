@@ -5,8 +5,9 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -14,18 +15,21 @@ from typing import TypeVar
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
-from starlette.datastructures import FormData, UploadFile
 
 from pipelines.documents import Upload
-from pipelines.parse.door import HEAD_BYTES, refusal
+from pipelines.store.durable import require_space
+from services.api.forms import Form, FormReader
 from twofold import errors
 from twofold.errors import TwofoldError
+from twofold.names import document_name
 from twofold.schema import AddDocuments, CollectionName, DocumentId, DocumentText, Metadata
 
-MAX_FILES = 1_000
-MAX_NAME_CHARACTERS = 1_024
-IN_MEMORY_BYTES = 1_000_000
-UNNAMED = "unnamed"
+SPOOLED = "upload-"
+SPARE_BYTES = 100_000_000
+"""Room on the disk that an upload has to leave: the store needs it."""
+ABANDONED_S = 86_400.0
+"""Age at which a spooled upload belongs to no living process."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -53,25 +57,49 @@ class Batch:
     uploads: list[Upload] = field(default_factory=list)
     refused: list[tuple[str, TwofoldError]] = field(default_factory=list)
     wait: float | None = None
+    _seen: set[str] = field(default_factory=set, repr=False)
+
+    def add(self, upload: Upload, *, refused: TwofoldError | None) -> None:
+        """Take a file in, unless something refuses it or the request had one like it."""
+        identity = upload.id or upload.name
+        if refused is None and identity in self._seen:
+            refused = errors.InvalidRequest(
+                field=identity,
+                reason="the request has another document of that name, which would overwrite it",
+            )
+        if refused is not None:
+            self.refused.append((upload.name, refused))
+            return
+        self._seen.add(identity)
+        self.uploads.append(upload)
 
 
 @asynccontextmanager
-async def batch_of(request: Request, *, cap: int) -> AsyncIterator[Batch]:
+async def batch_of(request: Request, *, spool: Path, cap: int) -> AsyncIterator[Batch]:
     """Read an upload; what it spooled to disk is there for the time of the block.
 
     Args:
         request: With its body unread.
+        spool: Folder in which files lie until they are accepted.
         cap: Bytes that a single file may have.
 
     Raises:
         MalformedRequest: The body is neither a form nor JSON, or broken.
-        RequestValidationError: A field is wrong.
+        InvalidRequest: A field is wrong.
+        RequestValidationError: The same, as pydantic says it.
+        StorageFull: There is no room for what is announced.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    content_type = request.headers.get("content-type", "")
+    kind = content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        async with request.form(max_files=MAX_FILES, max_fields=8) as form:
-            with tempfile.TemporaryDirectory(prefix="twofold-") as folder:
-                yield await from_form(form, cap=cap, folder=Path(folder))
+        require_space(spool, int(request.headers.get("content-length", 0)) + SPARE_BYTES)
+        with tempfile.TemporaryDirectory(prefix=SPOOLED, dir=spool) as folder:
+            reader = FormReader(content_type, folder=Path(folder), cap=cap)
+            with closing(reader):
+                async for chunk in request.stream():
+                    await asyncio.to_thread(reader.feed, chunk)
+                form = reader.finish()
+            yield from_form(form)
     elif kind == "application/json":
         yield from_json(await request.body(), cap=cap)
     else:
@@ -81,38 +109,38 @@ async def batch_of(request: Request, *, cap: int) -> AsyncIterator[Batch]:
         )
 
 
-async def from_form(form: FormData, *, cap: int, folder: Path) -> Batch:
-    """The files of a form, each hashed and, if large, spooled into the folder."""
-    files = [(key, value) for key, value in form.multi_items() if isinstance(value, UploadFile)]
-    fields = {key: value for key, value in form.multi_items() if not isinstance(value, UploadFile)}
-    said = validated(UploadForm, fields)
-    if stray := next((key for key, _ in files if key != "files"), None):
+def prepare_spool(folder: Path) -> Path:
+    """The folder that uploads go through, free of what a killed process has left in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(f"{SPOOLED}*"):
+        if time.time() - left.stat().st_mtime > ABANDONED_S:
+            shutil.rmtree(left, ignore_errors=True)
+    return folder
+
+
+def from_form(form: Form) -> Batch:
+    """The files of a form, each accepted or refused."""
+    said = validated(UploadForm, form.fields)
+    if stray := next((file.key for file in form.files if file.key != "files"), None):
         raise errors.InvalidRequest(field=stray, reason="files belong in the field 'files'")
-    if not files:
+    if not form.files:
         raise errors.InvalidRequest(
             field="files", reason="there is none; attach one or more (curl -F files=@NAME)"
         )
-    if said.id is not None and len(files) > 1:
+    if said.id is not None and len(form.files) > 1:
         raise errors.InvalidRequest(field="id", reason="one id cannot name several files")
     batch = Batch(said.collection, wait=said.wait)
-    for number, (_, file) in enumerate(files):
-        name = name_of(file)
-        head = await file.read(HEAD_BYTES)
-        if refused := refusal_of(name, file.size or 0, cap) or foreign(name, head, file):
-            batch.refused.append((name, refused))
-            continue
-        content, sha256 = await asyncio.to_thread(spool, file, folder / str(number))
-        batch.uploads.append(
-            Upload(
-                name=name,
-                content=content,
-                size=file.size or 0,
-                sha256=sha256,
-                media_type=file.content_type or "application/octet-stream",
-                id=said.id,
-                metadata=said.metadata,
-            )
+    for file in form.files:
+        upload = Upload(
+            name=file.name,
+            content=file.path,
+            size=file.size,
+            sha256=file.sha256,
+            media_type=file.media_type,
+            id=said.id,
+            metadata=said.metadata,
         )
+        batch.add(upload, refused=file.refused)
     return batch
 
 
@@ -126,10 +154,7 @@ def from_json(body: bytes, *, cap: int) -> Batch:
     batch = Batch(said.collection)
     for document in said.documents:
         upload = from_text(document)
-        if refused := refusal_of(upload.name, upload.size, cap):
-            batch.refused.append((upload.name, refused))
-        else:
-            batch.uploads.append(upload)
+        batch.add(upload, refused=refusal_of(upload, cap))
     return batch
 
 
@@ -137,7 +162,7 @@ def from_text(document: DocumentText) -> Upload:
     """A text as the file that it would be."""
     content = document.text.encode()
     return Upload(
-        name=document.name or str(document.id),
+        name=document_name(document.name or str(document.id)),
         content=content,
         size=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
@@ -147,43 +172,18 @@ def from_text(document: DocumentText) -> Upload:
     )
 
 
-def name_of(file: UploadFile) -> str:
-    """The caller's name for a file: shown, never used as a path."""
-    printable = "".join(each for each in file.filename or "" if each.isprintable())
-    return printable.strip()[-MAX_NAME_CHARACTERS:] or UNNAMED
-
-
-def refusal_of(name: str, size: int, cap: int) -> TwofoldError | None:
-    """Why a file does not get past the door, judged by its size alone."""
-    if size == 0:
-        return errors.InvalidRequest(field=name, reason="the file is empty; there is nothing in it")
-    if size > cap:
+def refusal_of(text: Upload, cap: int) -> TwofoldError | None:
+    """Why a text does not get past the door."""
+    if text.size == 0:
+        return errors.InvalidRequest(field=text.name, reason="the text is empty; send one")
+    if text.size > cap:
         return errors.TooLarge(
-            what=f"The file '{name}'",
-            size=size,
+            what=f"The text '{text.name}'",
+            size=text.size,
             limit=cap,
             advice="split it, or raise TWOFOLD_MAX_UPLOAD_BYTES.",
         )
     return None
-
-
-def foreign(name: str, head: bytes, file: UploadFile) -> TwofoldError | None:
-    """Why a file does not get past the door, judged by its first bytes."""
-    sentence = refusal(head, name=name, media_type=file.content_type)
-    return errors.UnsupportedFormat(f"'{name}': {sentence}", name=name) if sentence else None
-
-
-def spool(file: UploadFile, path: Path) -> tuple[bytes | Path, str]:
-    """The content, in memory when it is small and else at `path`, and its sha256."""
-    source = file.file
-    source.seek(0)
-    if (file.size or 0) <= IN_MEMORY_BYTES:
-        content = source.read()
-        return content, hashlib.sha256(content).hexdigest()
-    with path.open("wb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
-    with path.open("rb") as written:
-        return path, hashlib.file_digest(written, "sha256").hexdigest()
 
 
 def validated(model: type[Model], value: object) -> Model:

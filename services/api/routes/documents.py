@@ -94,10 +94,15 @@ async def add_documents(
 
     The same document again (same id, or same name) is an update; the same bytes change nothing.
     """
-    async with batch_of(request, cap=parts.settings.max_upload_bytes) as batch:
-        if not batch.uploads:
+    cap = parts.settings.max_upload_bytes
+    async with batch_of(request, spool=request.app.state.spool, cap=cap) as batch:
+        if not batch.uploads and len(batch.refused) == 1:
             raise batch.refused[0][1]
-        accepted = await parts.documents.accept(tenant, batch.collection, batch.uploads)
+        accepted = (
+            await parts.documents.accept(tenant, batch.collection, batch.uploads)
+            if batch.uploads
+            else []
+        )
     if patience := wait or batch.wait:
         accepted = await settled(parts, tenant, accepted, patience)
     refused = [
