@@ -28,6 +28,8 @@ from twofold.schema import (
     Readiness,
     Recall,
     Rerank,
+    SearchAnswers,
+    SearchBatch,
     SearchRequest,
     SearchResponse,
 )
@@ -52,6 +54,13 @@ class SearchOptions(TypedDict, total=False):
     fusion: Fusion | Mapping[str, JsonValue]
     deadline_ms: int
     min_score: float | None
+    group_by_document: int | None
+    diversity: float | None
+    context: int
+    highlight: bool
+    explain: bool
+    pages: bool
+    cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +179,27 @@ def search(query: str | SearchRequest, options: SearchOptions) -> Call[SearchRes
     request = _valid(SearchRequest, **{**base, **options})
     seconds = request.deadline_ms / 1_000 + _SEARCH_MARGIN_S
     return Call("POST", "/search", SearchResponse, content=_json(request), extra_s=seconds)
+
+
+def paged(options: SearchOptions) -> SearchOptions:
+    """The options of the first page of several."""
+    first: SearchOptions = {**options, "pages": True}
+    return first
+
+
+def continued(options: SearchOptions, cursor: str) -> SearchOptions:
+    """The options of the page that a cursor leads to."""
+    later: SearchOptions = {**options, "offset": 0, "cursor": cursor}
+    return later
+
+
+def search_batch(searches: Sequence[str | SearchRequest]) -> Call[SearchAnswers]:
+    """`POST /search/batch`."""
+    asked = [{"query": each} if isinstance(each, str) else _fields(each) for each in searches]
+    batch = _valid(SearchBatch, searches=asked)
+    longest = max(each.deadline_ms for each in batch.searches)
+    seconds = longest / 1_000 + _SEARCH_MARGIN_S
+    return Call("POST", "/search/batch", SearchAnswers, content=_json(batch), extra_s=seconds)
 
 
 def health() -> Call[Health]:

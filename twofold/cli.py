@@ -173,6 +173,14 @@ def search(
         str | None,
         typer.Option("--filter", help='JSON, such as \'{"key": "year", "gte": 2020}\'.'),
     ] = None,
+    by_document: Annotated[
+        int | None,
+        typer.Option(help="One result a document, with so many passages.", show_default=False),
+    ] = None,
+    diversity: Annotated[
+        float | None, typer.Option(help="0 to 1: avoid what says the same.", show_default=False)
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show how ranks came about.")] = False,
     deadline_ms: Annotated[int, typer.Option(help="The answer comes by then.")] = 10_000,
     as_json: AsJson = False,
 ) -> None:
@@ -185,6 +193,9 @@ def search(
             limit=limit,
             rerank={"enabled": rerank, "depth": depth},
             filter=parse_filter(filter_) if filter_ else None,
+            group_by_document=by_document,
+            diversity=diversity,
+            explain=explain,
             deadline_ms=deadline_ms,
         )
     if as_json:

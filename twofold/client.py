@@ -34,6 +34,7 @@ from twofold.schema import (
     Metadata,
     PassageList,
     Readiness,
+    SearchAnswer,
     SearchRequest,
     SearchResponse,
 )
@@ -238,6 +239,23 @@ class Client(_BaseClient):
         """
         return self._send(calls.search(query, options))
 
+    def search_pages(
+        self, query: str | SearchRequest, **options: Unpack[SearchOptions]
+    ) -> Iterator[SearchResponse]:
+        """One ranking, page by page; `limit` is the length of a page, the rest as in `search`.
+
+        Later pages are of the ranking that the first one began: nothing is searched again.
+        """
+        page = self.search(query, **calls.paged(options))
+        yield page
+        while page.cursor is not None:
+            page = self.search(query, **calls.continued(options, page.cursor))
+            yield page
+
+    def search_batch(self, searches: Sequence[str | SearchRequest]) -> list[SearchAnswer]:
+        """Several searches side by side, in their order; each has its response or its error."""
+        return self._send(calls.search_batch(searches)).answers
+
     def health(self) -> Health:
         """Whether the process is alive."""
         return self._send(calls.health())
@@ -405,6 +423,21 @@ class AsyncClient(_BaseClient):
     ) -> SearchResponse:
         """Ranked passages for a question; see `Client.search`."""
         return await self._send(calls.search(query, options))
+
+    async def search_pages(
+        self, query: str | SearchRequest, **options: Unpack[SearchOptions]
+    ) -> AsyncIterator[SearchResponse]:
+        """As of `Client`."""
+        page = await self.search(query, **calls.paged(options))
+        yield page
+        while page.cursor is not None:
+            page = await self.search(query, **calls.continued(options, page.cursor))
+            yield page
+
+    async def search_batch(self, searches: Sequence[str | SearchRequest]) -> list[SearchAnswer]:
+        """As of `Client`."""
+        answers = await self._send(calls.search_batch(searches))
+        return answers.answers
 
     async def health(self) -> Health:
         """Whether the process is alive."""

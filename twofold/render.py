@@ -12,12 +12,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from twofold.schema import RerankReport, Result, SearchResponse
+from twofold.schema import Explanation, RerankReport, Result, SearchResponse
 
 NARROW = 90
 """Columns below which scores stand above their passage rather than beside it."""
 
 _EXCERPT = 420
+_ALSO = 120
 _BAR = 16
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _STATUS_STYLE = {"applied": "green", "disabled": "dim", "error": "red"}
@@ -45,7 +46,7 @@ def results_table(response: SearchResponse, query: str = "") -> RenderableType:
 
 
 def timings_line(response: SearchResponse) -> Text:
-    """What the second stage did, and how the time was spent: two lines."""
+    """What the second stage did, and how the time was spent: two lines, and the formulas if any."""
     timings = response.timings_ms
     parts = timings.model_dump(exclude={"total"})
     longest = max(parts.values()) or 1.0
@@ -53,7 +54,11 @@ def timings_line(response: SearchResponse) -> Text:
     for stage, ms in parts.items():
         line.append(f"{stage} ", style="dim").append(f"{ms:.1f} ")
         line.append(_bar(ms / longest) + " ", style="cyan")
-    return line.append("total ", style="dim").append(f"{timings.total:.1f} ms", style="bold")
+    line.append("total ", style="dim").append(f"{timings.total:.1f} ms", style="bold")
+    if response.method is not None:
+        method = response.method
+        line.append(f"\nfirst stage = {method.recall}\nscore = {method.fusion}", style="dim")
+    return line
 
 
 def plain(text: str) -> str:
@@ -115,6 +120,11 @@ class _Results:
             passage.highlight_regex(self._emphasis, style="bold yellow")
         if result.truncated:
             passage.append(" (the reranker saw only the beginning)", style="dim")
+        if result.explanation is not None:
+            passage.append(f"\n{_ranks(result.explanation)}", style="dim")
+        for other in result.more:
+            passage.append("\nalso ", style="dim").append(f"{other.score:.3f} ", style="cyan")
+            passage.append(plain(other.text)[:_ALSO])
         return passage
 
 
@@ -153,6 +163,18 @@ def _source(result: Result) -> Text:
     return source
 
 
+def _ranks(explanation: Explanation) -> str:
+    """Where a result stood in each order."""
+    orders = {
+        "dense": explanation.dense_rank,
+        "bm25": explanation.sparse_rank,
+        "first stage": explanation.recall_rank,
+        "rerank": explanation.rerank_rank,
+        "fused": explanation.fused_rank,
+    }
+    return " · ".join(f"{name} {rank if rank else '–'}" for name, rank in orders.items())
+
+
 def _number(value: float | None, *, digits: int = 3) -> Text:
     return Text("–", style="dim") if value is None else Text(f"{value:.{digits}f}")
 
@@ -172,6 +194,8 @@ def _rerank_summary(report: RerankReport) -> Text:
         if report.model:
             line.append(f" by {plain(report.model)}")
         line.append(f" in {report.ms:.1f} ms")
+        if report.cached:
+            line.append(f", {report.cached} of them before", style="dim")
     if report.reason:
         line.append(f"  {plain(report.reason)}", style="yellow")
     return line

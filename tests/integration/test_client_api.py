@@ -103,6 +103,17 @@ def test_a_filter_reaches_the_store(client):
     assert {result.name for result in found.results} == {"rye.txt"}
 
 
+def test_pages_of_a_search_are_one_ranking(client):
+    client.add_texts(TEXTS, collection="paged", wait=WAIT_S)
+    whole = client.search("before it is", collection="paged").results
+    assert len(whole) == 2
+    pages = list(client.search_pages("before it is", collection="paged", limit=1))
+    assert [result for page in pages for result in page.results] == whole
+    first, second = client.search_batch(["before it is", "before it is"])
+    assert first.error is not None, "the collection 'default' was never made"
+    assert first.error.code == second.error.code == "collection_not_found"
+
+
 def test_files_keep_the_names_that_they_were_given(client, tmp_path):
     (tmp_path / "same.md").write_text("# Ash\n\nAsh bends well.")
     names = ["guides/ash.md", "ä ö/ash, old.md"]

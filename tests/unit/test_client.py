@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from twofold import AsyncClient, Client
 from twofold.answers import Events
+from twofold.calls import SearchOptions
 from twofold.errors import (
     ConfigurationError,
     ConnectionFailed,
@@ -437,6 +438,41 @@ def test_documents_are_read_page_by_page(ask):
         [("collection", "manuals"), ("status", "failed"), ("status", "queued")],
         [("collection", "manuals"), ("status", "failed"), ("status", "queued"), ("cursor", "c")],
     ]
+
+
+def test_pages_of_a_search_follow_the_cursor_with_the_same_request(ask):
+    def page(cursor: str | None) -> httpx.Response:
+        return httpx.Response(200, json=FOUND.model_dump(mode="json") | {"cursor": cursor})
+
+    server = Script(page("c.2"), page("c.3"), page(None))
+    request = SearchRequest(query="bows", offset=1)
+    pages = ask(server, lambda client: client.search_pages(request, limit=1))
+    assert [each.cursor for each in pages] == ["c.2", "c.3", None]
+    sent = [json.loads(request.content) for request in server.requests]
+    assert sent == [
+        {"query": "bows", "limit": 1, "offset": 1, "pages": True},
+        {"query": "bows", "limit": 1, "offset": 0, "cursor": "c.2"},
+        {"query": "bows", "limit": 1, "offset": 0, "cursor": "c.3"},
+    ]
+
+
+def test_searches_of_a_batch_keep_their_order_and_their_errors(ask):
+    failed = {"error": {"code": "collection_not_found", "message": "No collection 'x'."}}
+    answers = [{"response": FOUND.model_dump(mode="json")}, failed]
+    server = Script(httpx.Response(200, json={"answers": answers}))
+    first, second = ask(
+        server,
+        lambda client: client.search_batch(["bows", SearchRequest(query="q", collection="x")]),
+    )
+    assert json.loads(server.requests[0].content) == {
+        "searches": [{"query": "bows"}, {"query": "q", "collection": "x"}]
+    }
+    assert (first.response, first.error) == (FOUND, None)
+    assert (second.response, second.error.code) == (None, "collection_not_found")
+
+
+def test_the_options_of_a_search_are_the_fields_of_a_request():
+    assert {*SearchOptions.__annotations__, "query"} == set(SearchRequest.model_fields)
 
 
 def test_waiting_ends_when_every_document_is_final(ask):

@@ -6,7 +6,15 @@ import pytest
 from rich.console import Console
 
 from twofold.render import results_table, timings_line
-from twofold.schema import RerankReport, Result, Scores, SearchResponse, Timings
+from twofold.schema import (
+    Explanation,
+    Method,
+    RerankReport,
+    Result,
+    Scores,
+    SearchResponse,
+    Timings,
+)
 
 FILLER = "Nothing of interest is said here. " * 30
 
@@ -78,3 +86,31 @@ def test_every_stage_has_its_time_even_when_nothing_took_any():
     for stage in ("embed", "recall", "queue", "rerank", "fuse", "total"):
         assert stage in out
     assert "rerank disabled" in out
+
+
+def test_an_explanation_shows_the_rank_in_every_order_and_the_formulas():
+    ranks = Explanation(dense_rank=3, recall_rank=2, rerank_rank=1, fused_rank=1, moved=1)
+    explained = response("x", explanation=ranks)
+    explained.method = Method(
+        recall="min_max(dense)",
+        fusion="0.5 * rerank + 0.5 * recall",
+        embedder="m",
+        query_instruction=None,
+        rerank_instruction=None,
+        query_cached=False,
+    )
+    out = shown(results_table(explained))
+    assert "dense 3 · bm25 – · first stage 2 · rerank 1 · fused 1" in " ".join(out.split())
+    assert "score = 0.5 * rerank + 0.5 * recall" in shown(timings_line(explained))
+
+
+def test_further_passages_of_a_document_stand_below_its_best():
+    [other] = response("The second best.").results
+    out = shown(results_table(response("The best.", more=[other])))
+    assert out.index("The best.") < out.index("also 0.500 The second best.")
+
+
+def test_scores_from_memory_are_counted():
+    report = RerankReport(status="applied", scored=5, depth=5, ms=1.0, cached=3)
+    out = shown(timings_line(response("x").model_copy(update={"rerank": report})))
+    assert "3 of them before" in out
