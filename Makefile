@@ -1,7 +1,7 @@
 # Two commands matter to a newcomer: `make demo` and `make test`.
 # The environment is built from nothing in .venv; a second call finds its stamp and is instant.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint types fmt bench bench-rerank bench-scheduler bench-quality bench-search clean
+.PHONY: help demo demo-remote run up test lint types fmt bench bench-rerank bench-scheduler bench-quality bench-search clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -28,8 +28,17 @@ help: ## list the targets
 demo: .venv/.server ## start Twofold, upload sample documents, search, print what each stage did
 	@$(BIN)/python examples/demo.py
 
+demo-remote: .venv/.server ## the same against a running server: TWOFOLD_URL, else http://127.0.0.1:8000
+	@$(BIN)/python examples/demo.py --remote
+
 run: .venv/.server ## serve the API on http://127.0.0.1:8000 with the data in ./data
 	@$(BIN)/python -m services.api
+
+# Redis comes with the test tools where it is neither installed nor named.
+HAS_REDIS := $(or $(TWOFOLD_REDIS_URL),$(shell command -v redis-server))
+
+up: $(if $(HAS_REDIS),.venv/.server,.venv/.test) ## API, workers, Redis and Qdrant as processes, as docker-compose.yaml has them
+	@exec $(BIN)/python -m infra.local
 
 test: .venv/.test lint ## everything that CI runs: format, lint, types, import contracts, tests
 	@$(BIN)/python -m pytest --numprocesses 2

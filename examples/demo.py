@@ -2,6 +2,8 @@
 
     python examples/demo.py            starts, asks, stops; leaves nothing behind
     python examples/demo.py --keep     goes on serving on http://127.0.0.1:8000 until Ctrl-C
+    python examples/demo.py --remote   asks the server at TWOFOLD_URL, by default on this machine,
+                                       and leaves the documents there, in a collection of their own
 
 Exits with 0 if the passage that answers is first for every question, with 1 if not.
 """
@@ -28,12 +30,13 @@ from rich.table import Table
 from twofold import Client, TwofoldError
 from twofold.errors import ConnectionFailed
 from twofold.render import results_table, timings_line
-from twofold.schema import Document, Result, SearchResponse
+from twofold.schema import Document, Readiness, Result, SearchResponse
 
 ROOT = Path(__file__).resolve().parent.parent
 MATERIAL = ROOT / "examples" / "demo"
 START_S, INGEST_S, STOP_S = 120.0, 300.0, 15.0
 SHOWN, LOOKED_AT = 3, 50
+COLLECTION = "demo"
 
 console = Console()
 
@@ -86,7 +89,7 @@ def main() -> int:
     try:
         with (
             tempfile.TemporaryDirectory(prefix="twofold-demo-") as data,
-            server(Path(data), free_port(8000 if arguments.keep else 0)) as client,
+            connected(arguments, Path(data)) as client,
         ):
             upload(client)
             outcomes = [ask(client, question) for question in questions()]
@@ -105,7 +108,13 @@ def main() -> int:
 def read_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Show Twofold at work on a few documents.")
-    parser.add_argument("--keep", action="store_true", help="go on serving on port 8000")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--keep", action="store_true", help="go on serving on port 8000")
+    where.add_argument(
+        "--remote",
+        action="store_true",
+        help="use the server at TWOFOLD_URL (default: http://127.0.0.1:8000), with TWOFOLD_API_KEY",
+    )
     return parser.parse_args()
 
 
@@ -115,6 +124,33 @@ def questions() -> list[Question]:
 
 
 # --- The server -----------------------------------------------------------------------------
+
+
+@contextmanager
+def connected(arguments: argparse.Namespace, data: Path) -> Iterator[Client]:
+    """A server to ask: one that runs somewhere, or one of our own for as long as we need it."""
+    if arguments.remote:
+        with Client() as client:
+            introduce(client, client.ready())
+            yield client
+    else:
+        with server(data, free_port(8000 if arguments.keep else 0)) as client:
+            yield client
+
+
+def introduce(client: Client, state: Readiness) -> None:
+    """Say which models answer.
+
+    Raises:
+        DemoFailed: The server would not serve.
+    """
+    if not state.ready:
+        parts = "; ".join(f"{name}: {said}" for name, said in state.parts.items() if said != "ok")
+        raise DemoFailed(f"{client.base_url} is not ready: {parts}")
+    console.print(
+        f"Asking {client.base_url}\n"
+        f"[dim]embedder[/] {state.embedder}  [dim]reranker[/] {state.reranker}"
+    )
 
 
 @contextmanager
@@ -218,14 +254,14 @@ def upload(client: Client) -> None:
     """
     paths = sorted((MATERIAL / "documents").iterdir())
     began = time.monotonic()
-    accepted = client.add_files(paths)
+    accepted = client.add_files(paths, collection=COLLECTION)
     if accepted.rejected:
         raise DemoFailed("; ".join(each.error.message for each in accepted.rejected))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         task = progress.add_task("Reading, chunking and embedding", total=len(paths))
         while True:
-            documents = list(client.documents())
+            documents = list(client.documents(COLLECTION))
             progress.update(task, completed=sum(each.final for each in documents))
             if all(each.final for each in documents):
                 break
@@ -254,7 +290,7 @@ def report_ingestion(documents: list[Document], seconds: float) -> None:
 
 def ask(client: Client, question: Question) -> Outcome:
     """Search, show the first results, and find where the answer stands."""
-    response = client.search(question.question, limit=LOOKED_AT)
+    response = client.search(question.question, collection=COLLECTION, limit=LOOKED_AT)
     answer = next(filter(question.answered_by, response.results), None)
     console.rule(f"[bold]{question.question}", align="left")
     show(question, response, answer)
@@ -312,7 +348,7 @@ def stay(client: Client) -> None:
     """Leave the server to be played with until Ctrl-C."""
     console.print(
         f"\nStill serving, until Ctrl-C:\n"
-        f"  curl '{client.base_url}/search?q=why+is+my+crust+pale'\n"
+        f"  curl '{client.base_url}/search?collection={COLLECTION}&q=why+is+my+crust+pale'\n"
         f"  {client.base_url}/docs"
     )
     try:

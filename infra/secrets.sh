@@ -5,8 +5,8 @@
 #   sh infra/secrets.sh FOLDER     into another folder
 #
 # What is there stays as it is; to change a secret, delete its files and start everything anew.
-# Only you can enter the folder. The files in it can be read by all, because inside a container
-# the reader is another user than you.
+# Only you can enter the folder. What is in it can be read by all, because inside a container the
+# reader is another user than you.
 set -eu
 
 folder=${1:-secrets}
@@ -39,3 +39,11 @@ write twofold_qdrant_api_key "$(random)"
 write qdrant_config "service:
   api_key: $(cat "$folder/twofold_qdrant_api_key")
 "
+
+# Who may use the API: nobody yet. `twofold keys create` changes this file, which holds hashes.
+mkdir -p "$folder/keys"
+chmod 755 "$folder/keys"
+if [ ! -e "$folder/keys/api_keys.json" ]; then
+    write keys/api_keys.json '{"keys": []}'
+    chmod 644 "$folder/keys/api_keys.json"
+fi

@@ -70,7 +70,11 @@ def lay_out(compose: Compose, data: Path, environment: Mapping[str, str]) -> Lay
 def _folders(name: str, service: Service, data: Path) -> dict[str, Path]:
     """Path inside the container -> folder here; every folder exists afterwards."""
     run = data / "run" / name
-    folders = {inside: data / "volumes" / volume for inside, volume in service.mounts.items()}
+    folders = {
+        # A volume by name, or a folder beside the compose file.
+        inside: data / source if source.startswith(".") else data / "volumes" / source
+        for inside, source in service.mounts.items()
+    }
     folders |= {inside: run / inside.strip("/") for inside in service.memory}
     folders["/run/secrets"] = run / "secrets"
     for folder in folders.values():
@@ -94,7 +98,8 @@ def _secrets(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
     )
     if done.returncode != 0:
         raise ConfigurationError(setting=f"The folder {folder}", reason=done.stderr.strip())
-    secrets = {each.name: each.read_text(encoding="utf-8") for each in folder.iterdir()}
+    files = (each for each in folder.iterdir() if each.is_file())
+    secrets = {each.name: each.read_text(encoding="utf-8") for each in files}
     if url := environment.get("TWOFOLD_REDIS_URL"):
         secrets["twofold_redis_url"] = url
     if environment.get("TWOFOLD_QDRANT_URL"):
