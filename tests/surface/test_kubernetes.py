@@ -1,6 +1,5 @@
 """The manifests of every overlay: valid, safe, and in step with the code that they run."""
 
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -179,22 +178,6 @@ def test_every_setting_is_one_that_there_is(name: str) -> None:
     Settings.model_validate(
         {key.removeprefix("TWOFOLD_").lower(): value for key, value in settings_of(name).items()}
     )
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_command_runs_a_module_that_there_is(name: str) -> None:
-    modules = {
-        command[2]
-        for _, _, container in containers(name)
-        for command in [
-            container["command"],
-            *(probe["exec"]["command"] for key, probe in container.items() if "exec" in probe),
-        ]
-        if command[:2] == ["python", "-m"]
-    }
-    assert modules == {"services.api", "services.ingest", "services.reranker"}
-    for module in modules:
-        assert importlib.util.find_spec(f"{module}.__main__"), module
 
 
 @pytest.mark.parametrize("name", NAMES)
