@@ -43,6 +43,10 @@ class Upload:
     id: str | None = None
     metadata: Metadata = field(default_factory=dict)
 
+    def identity(self, tenant: str, collection: str) -> str:
+        """The id of the document that it makes or changes."""
+        return self.id or keys.derived_uuid(tenant, collection, self.name)
+
 
 @dataclass(frozen=True)
 class Documents:
@@ -72,7 +76,7 @@ class Documents:
             verdicts: dict[str, Verdict] = {}
             changed: dict[str, Document] = {}
             for upload in uploads:
-                identity = upload.id or keys.derived_uuid(tenant, collection, upload.name)
+                identity = upload.identity(tenant, collection)
                 known = rows.get(identity) or await self._known(tenant, collection, identity)
                 row, verdict = decide(upload, known, collection=collection, document_id=identity)
                 if row is not known:

@@ -38,6 +38,18 @@ class Settings(BaseSettings):
         None,
         description="Origins whose web pages may call the API, separated by commas; null: none.",
     )
+    quota_documents: PositiveInt | None = Field(
+        None, description="Documents that a tenant may hold; null: no limit."
+    )
+    quota_bytes: PositiveInt | None = Field(
+        None, description="Bytes, as uploaded, that a tenant may hold; null: no limit."
+    )
+    quota_requests_per_minute: PositiveInt | None = Field(
+        None, description="Requests of a tenant; null: no limit."
+    )
+    quota_rerank_pairs_per_minute: PositiveInt | None = Field(
+        None, description="Pairs that are reranked for a tenant; null: no limit."
+    )
     data_dir: Path = Field(Path("data"), description="Folder of the store and the files.")
     embedder: str = Field("auto", description="`auto`, or a model as the README lists them.")
     reranker: str = Field("auto", description="`auto`, `none`, or a model as the README lists.")

@@ -21,6 +21,7 @@
     │   ├── UnsupportedFormat         415
     │   ├── InvalidRequest            422  readable, but a value is wrong
     │   └── TooManyRequests           429  + Retry-After
+    │       └── QuotaExceeded         the tenant has used up what it may use
     ├── ServiceError                  the operator can mend it
     │   ├── Unavailable               503  + Retry-After
     │   │   ├── RerankRequired        `required` was set and the reranker did not answer
@@ -218,6 +219,16 @@ class TooManyRequests(RequestError):
 
     code = "too_many_requests"
     template = "Too many requests: {reason}; try again in {seconds} s."
+
+
+class QuotaExceeded(TooManyRequests):
+    """The tenant has used up what the operator allows each."""
+
+    code = "quota_exceeded"
+    template = (
+        "The quota of {limit} {what} is used up; try again in {seconds} s, use less, or ask the "
+        "operator for more."
+    )
 
 
 class ServiceError(TwofoldError):

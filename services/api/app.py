@@ -1,10 +1,13 @@
 """The HTTP application: routes, limits and errors around the parts that `build` put together."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
+from redis.asyncio import Redis
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -16,7 +19,9 @@ from services.api import auth, errors
 from services.api.audit import Audit
 from services.api.auth import Doorkeeper, Gate, doorkeeper
 from services.api.browsers import OwnMachineOnly, SecurityHeaders
+from services.api.buckets import Buckets, LocalBuckets, RedisBuckets
 from services.api.limits import BodyLimit, RequestIds
+from services.api.quotas import Limits, Quotas
 from services.api.routes import documents, health, keys, search
 from services.api.uploads import prepare_spool
 from twofold import __version__
@@ -42,19 +47,29 @@ def create_app(twofold: Twofold) -> FastAPI:
     Raises:
         ConfigurationError: The keys file that the settings name cannot be read.
     """
-    door = doorkeeper(twofold.settings.api_keys_file)
+    settings = twofold.settings
+    door = doorkeeper(settings.api_keys_file)
+    quotas = Quotas(Limits.of(settings), buckets(settings))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await quotas.buckets.close()
+
     app = FastAPI(
         title="Twofold",
         version=__version__,
         description=DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        middleware=middleware(twofold.settings, door),
+        middleware=middleware(settings, door, quotas),
+        lifespan=lifespan,
         responses={"default": FAILURE},
         separate_input_output_schemas=False,
     )
     app.state.twofold = twofold
     app.state.door = door
-    app.state.spool = prepare_spool(twofold.settings.data_dir / "incoming")
+    app.state.spool = prepare_spool(settings.data_dir / "incoming")
+    app.state.quotas = quotas
     app.openapi = partial(openapi, app)  # type: ignore[method-assign]
     errors.install(app)
     for resource in (documents, search, keys, health):
@@ -62,7 +77,7 @@ def create_app(twofold: Twofold) -> FastAPI:
     return app
 
 
-def middleware(settings: Settings, door: Doorkeeper) -> list[Middleware]:
+def middleware(settings: Settings, door: Doorkeeper, quotas: Quotas) -> list[Middleware]:
     """What every request passes, outermost first; nothing before the last reads its body."""
 
     def cap(scope: Scope) -> int:
@@ -85,7 +100,15 @@ def middleware(settings: Settings, door: Doorkeeper) -> list[Middleware]:
                 expose_headers=["Retry-After", "X-Request-ID"],
             )
         )
-    return [*passed, Middleware(Gate, door=door), Middleware(BodyLimit, cap=cap)]
+    return [*passed, Middleware(Gate, door=door, quotas=quotas), Middleware(BodyLimit, cap=cap)]
+
+
+def buckets(settings: Settings) -> Buckets:
+    """Where the quotas of a minute are counted: together where there is a Redis."""
+    if settings.redis_url is None:
+        return LocalBuckets()
+    # No connection is made before a quota is asked for.
+    return RedisBuckets(Redis.from_url(settings.redis_url.get_secret_value()))
 
 
 def listed(setting: str | None) -> list[str]:

@@ -17,6 +17,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.api.errors import response_of
+from services.api.quotas import Quotas
 from twofold.apikeys import KeyFile, StoredKey, id_of
 from twofold.errors import ConfigurationError, Forbidden, TwofoldError, Unauthenticated
 from twofold.schema import ApiScope
@@ -31,7 +32,7 @@ OPEN = frozenset({"/healthz", "/readyz"})
 nothing about documents. `/docs` is not among them: its scripts come from another site, and it has
 a field to type a key into."""
 
-READING_POSTS = frozenset({"/search"})
+READING_POSTS = frozenset({"/search", "/search/batch"})
 """Paths whose POST changes nothing, so that it needs no more than the scope `read`."""
 
 SCHEMES = {
@@ -198,16 +199,18 @@ def scope_of(method: str, path: str) -> ApiScope | None:
 
 
 class Gate:
-    """Lets a request through with `request.state.caller` set, or answers 401 or 403.
+    """Lets a request through with `request.state.caller` set, or answers 401, 403 or 429.
 
     Args:
         app: What comes behind.
         door: Knows who asks.
+        quotas: Knows how much a tenant may ask.
     """
 
-    def __init__(self, app: ASGIApp, door: Doorkeeper) -> None:
+    def __init__(self, app: ASGIApp, door: Doorkeeper, quotas: Quotas) -> None:
         self.app = app
         self.door = door
+        self.quotas = quotas
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it with its body unread."""
@@ -215,21 +218,27 @@ class Gate:
             await self.app(scope, receive, send)
             return
         caller = scope["state"]["caller"] = self.door.caller(Headers(scope=scope))
-        if refused := refusal(caller, scope_of(scope["method"], scope["path"])):
+        try:
+            if needed := scope_of(scope["method"], scope["path"]):
+                await self.quotas.admit_request(entitled(caller, needed).tenant)
+        except TwofoldError as refused:
             await response_of(refused, scope["state"]["request_id"])(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
 
-def refusal(caller: Caller | None, needed: ApiScope | None) -> TwofoldError | None:
-    """Why this caller may not do what needs that scope; None when it may."""
-    if needed is None:
-        return None
+def entitled(caller: Caller | None, needed: ApiScope) -> Caller:
+    """The caller, if it may do what needs that scope.
+
+    Raises:
+        Unauthenticated: Nobody knows who it is.
+        Forbidden: It may not.
+    """
     if caller is None:
-        return Unauthenticated()
+        raise Unauthenticated
     if needed not in caller.scopes:
-        return Forbidden(scope=needed)
-    return None
+        raise Forbidden(scope=needed)
+    return caller
 
 
 def declare(document: Mapping[str, dict[str, dict[str, dict[str, object]]]]) -> None:

@@ -6,6 +6,7 @@ from fastapi import Depends, Query, Request
 
 from pipelines.build import Twofold
 from services.api.auth import Caller
+from services.api.quotas import Quotas
 from twofold.errors import Unauthenticated
 from twofold.schema import CollectionName
 
@@ -14,6 +15,12 @@ def parts(request: Request) -> Twofold:
     """The parts that this process serves."""
     twofold: Twofold = request.app.state.twofold
     return twofold
+
+
+def quotas(request: Request) -> Quotas:
+    """What tenants may use."""
+    kept: Quotas = request.app.state.quotas
+    return kept
 
 
 def caller(request: Request) -> Caller | None:
@@ -33,6 +40,7 @@ def tenant(who: Annotated[Caller | None, Depends(caller)]) -> str:
     return who.tenant
 
 
+Quota = Annotated[Quotas, Depends(quotas)]
 Parts = Annotated[Twofold, Depends(parts)]
 AnyCaller = Annotated[Caller | None, Depends(caller)]
 Tenant = Annotated[str, Depends(tenant)]

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from pipelines.build import Twofold
-from services.api.parts import InCollection, Parts, Tenant
+from services.api.parts import InCollection, Parts, Quota, Tenant
 from services.api.uploads import batch_of
 from twofold.errors import DocumentNotFound
 from twofold.schema import (
@@ -86,6 +86,7 @@ async def add_documents(
     request: Request,
     parts: Parts,
     tenant: Tenant,
+    quota: Quota,
     wait: Annotated[
         float | None, Query(ge=0, le=300, description="Seconds to wait for the ingestion to end.")
     ] = None,
@@ -98,6 +99,7 @@ async def add_documents(
     async with batch_of(request, spool=request.app.state.spool, cap=cap) as batch:
         if not batch.uploads and len(batch.refused) == 1:
             raise batch.refused[0][1]
+        await quota.admit_uploads(parts.store, tenant, batch.collection, batch.uploads)
         accepted = (
             await parts.documents.accept(tenant, batch.collection, batch.uploads)
             if batch.uploads

@@ -5,8 +5,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
+from pipelines.build import Twofold
 from services.api.errors import info_of
-from services.api.parts import Parts, Tenant
+from services.api.parts import Parts, Quota, Tenant
+from services.api.quotas import Quotas
 from twofold.errors import TwofoldError
 from twofold.schema import (
     MAX_LIMIT,
@@ -27,25 +29,25 @@ router = APIRouter(tags=["search"])
 
 @router.post("/search", operation_id="search", summary="Search, with every option")
 async def search(
-    body: SearchRequest, parts: Parts, tenant: Tenant, request: Request
+    body: SearchRequest, parts: Parts, tenant: Tenant, quota: Quota, request: Request
 ) -> SearchResponse:
     """Recall widely, rerank the head of the list, and return the fused order.
 
     The second stage never fails the search: `rerank.status` says what it did.
     """
-    response = await parts.search(tenant, body)
+    response = await within_quota(body, parts, tenant, quota)
     return response.model_copy(update={"request_id": request.state.request_id})
 
 
 @router.post("/search/batch", operation_id="search_batch", summary="Several searches at once")
 async def search_batch(
-    body: SearchBatch, parts: Parts, tenant: Tenant, request: Request
+    body: SearchBatch, parts: Parts, tenant: Tenant, quota: Quota, request: Request
 ) -> SearchAnswers:
     """Answer each search as `POST /search` would, side by side; one that fails fails alone."""
 
     async def answer(search: SearchRequest) -> SearchAnswer:
         try:
-            return SearchAnswer(response=await parts.search(tenant, search))
+            return SearchAnswer(response=await within_quota(search, parts, tenant, quota))
         except TwofoldError as error:
             return SearchAnswer(error=info_of(error, request.state.request_id))
 
@@ -56,6 +58,7 @@ async def search_batch(
 async def search_by_query(
     parts: Parts,
     tenant: Tenant,
+    quota: Quota,
     request: Request,
     q: Annotated[
         QueryText, Query(description="The question.", examples=["how long must the dough rest?"])
@@ -79,4 +82,15 @@ async def search_by_query(
         explain=explain,
         deadline_ms=deadline_ms,
     )
-    return await search(body, parts, tenant, request)
+    return await search(body, parts, tenant, quota, request)
+
+
+async def within_quota(
+    body: SearchRequest, parts: Twofold, tenant: str, quota: Quotas
+) -> SearchResponse:
+    """Search, if the tenant may rerank now or does not want to, and charge what was reranked."""
+    if body.rerank.enabled:
+        await quota.admit_rerank(tenant)
+    response = await parts.search(tenant, body)
+    await quota.charge_rerank(tenant, response.rerank.scored)
+    return response
