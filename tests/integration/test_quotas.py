@@ -49,6 +49,10 @@ async def test_what_is_reranked_is_charged_and_a_search_without_is_free(tmp_path
         assert first.json()["rerank"]["scored"] == 6
         told(await client.get("/search?q=rye"), "4 reranked pairs a minute")
         told(await client.post("/search", json={"query": "rye"}), "reranked")
+        batch = {"searches": [{"query": "rye"}, {"query": "rye", "rerank": {"enabled": False}}]}
+        refused, free = (await client.post("/search/batch", json=batch)).json()["answers"]
+        assert refused["error"]["code"] == "quota_exceeded"
+        assert free["response"]["results"]
         assert (await client.get("/search?q=rye&rerank=false")).status_code == 200
 
 

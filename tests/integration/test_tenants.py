@@ -58,6 +58,7 @@ ASKS: dict[str, list[Ask]] = {
         Ask("POST", "/search", {"query": "{word}", "limit": 200}),
         Ask("POST", "/search", {"query": "{word}", "filter": {"key": "seal", "eq": "{word}"}}),
         Ask("POST", "/search", {"query": "{word}", "collection": "{collection}"}, found=200),
+        Ask("POST", "/search", {"query": "{word}", "limit": 1, "cursor": "{cursor}"}, found=200),
     ],
     "search_batch": [
         Ask(
@@ -88,6 +89,7 @@ class Tenant:
         word: In its texts and ids; others ask for it.
         secret: In its texts, metadata, names and ids as well, and nobody else ever says it.
         key: Id of a key that it may lose.
+        cursor: Of a search for its word, one result a page.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Tenant:
     secret: str
     headers: dict[str, str] = field(default_factory=dict)
     key: str = ""
+    cursor: str = ""
 
     @property
     def values(self) -> dict[str, str]:
@@ -105,6 +108,7 @@ class Tenant:
             "word": self.word,
             "collection": f"own-{self.word}",
             "key": self.key,
+            "cursor": self.cursor,
         }
 
     async def move_in(self, client: httpx.AsyncClient) -> None:
@@ -134,6 +138,7 @@ MISSING = {
     "word": "nothingness",
     "collection": "own-nobody",
     "key": "0" * 12,
+    "cursor": f"{'A' * 22}.1",
 }
 
 
@@ -173,6 +178,9 @@ async def tenants(client: httpx.AsyncClient, tmp_path: Path) -> tuple[Tenant, Te
         await tenant.move_in(client)
         made = await client.post("/keys", json={"name": "spare"}, headers=tenant.headers)
         tenant.key = made.json()["id"]
+        asked = {"query": tenant.word, "limit": 1, "pages": True}
+        page = await client.post("/search", json=asked, headers=tenant.headers)
+        tenant.cursor = page.json()["cursor"]
     return both
 
 

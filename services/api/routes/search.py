@@ -88,9 +88,10 @@ async def search_by_query(
 async def within_quota(
     body: SearchRequest, parts: Twofold, tenant: str, quota: Quotas
 ) -> SearchResponse:
-    """Search, if the tenant may rerank now or does not want to, and charge what was reranked."""
-    if body.rerank.enabled:
-        await quota.admit_rerank(tenant)
+    """Search, and charge what the model had to score: not what was remembered or kept."""
+    if not body.rerank.enabled or body.cursor is not None:
+        return await parts.search(tenant, body)
+    await quota.admit_rerank(tenant)
     response = await parts.search(tenant, body)
-    await quota.charge_rerank(tenant, response.rerank.scored)
+    await quota.charge_rerank(tenant, response.rerank.scored - response.rerank.cached)
     return response
