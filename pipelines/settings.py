@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     max_upload_bytes: PositiveInt = Field(100_000_000, description="Cap of one uploaded file.")
     max_request_bytes: PositiveInt = Field(1_000_000_000, description="Cap of one upload in all.")
     max_body_bytes: PositiveInt = Field(16_000_000, description="Cap of a JSON body.")
+    max_requests_in_flight: PositiveInt = Field(
+        256, description="Requests that one API process answers at once; more are refused."
+    )
     chunk_tokens: PositiveInt | None = Field(
         None, description="Longest chunk in tokens of the embedder; null: what it takes whole."
     )

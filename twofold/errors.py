@@ -24,6 +24,7 @@
     │       └── QuotaExceeded         the tenant has used up what it may use
     ├── ServiceError                  the operator can mend it
     │   ├── Unavailable               503  + Retry-After
+    │   │   ├── Overloaded            the process has no place for another request
     │   │   ├── RerankRequired        `required` was set and the reranker did not answer
     │   │   └── ModelUnavailable      a remote model does not answer
     │   ├── DeadlineExceeded          504  not even the first stage made it in time
@@ -243,6 +244,16 @@ class Unavailable(ServiceError):
 
     code = "unavailable"
     template = "{what} is not available: {reason}; try again in {seconds} s."
+
+
+class Overloaded(Unavailable):
+    """The process is busy with as many requests as it takes at once."""
+
+    code = "overloaded"
+    template = (
+        "This server answers {places} requests at once and all places are taken; try again in "
+        "{seconds} s."
+    )
 
 
 class RerankRequired(Unavailable):

@@ -13,6 +13,7 @@ from pipelines.build import embedded
 from pipelines.settings import Settings, read_settings
 from services.api.app import create_app
 from services.api.browsers import is_loopback
+from services.api.connections import PatientProtocol
 from twofold.apikeys import KeyFile
 from twofold.errors import ConfigurationError, TwofoldError
 
@@ -42,6 +43,8 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     async with embedded(settings) as twofold:
         config = uvicorn.Config(
             create_app(twofold),
+            http=PatientProtocol,
+            server_header=False,
             log_level=settings.log_level,
             access_log=False,
             timeout_graceful_shutdown=10,

@@ -21,6 +21,7 @@ from services.api.auth import Doorkeeper, Gate, doorkeeper
 from services.api.browsers import OwnMachineOnly, SecurityHeaders
 from services.api.buckets import Buckets, LocalBuckets, RedisBuckets
 from services.api.limits import BodyLimit, RequestIds
+from services.api.overload import InFlight
 from services.api.quotas import Limits, Quotas
 from services.api.routes import documents, health, keys, search
 from services.api.uploads import prepare_spool
@@ -100,7 +101,12 @@ def middleware(settings: Settings, door: Doorkeeper, quotas: Quotas) -> list[Mid
                 expose_headers=["Retry-After", "X-Request-ID"],
             )
         )
-    return [*passed, Middleware(Gate, door=door, quotas=quotas), Middleware(BodyLimit, cap=cap)]
+    return [
+        *passed,
+        Middleware(Gate, door=door, quotas=quotas),
+        Middleware(InFlight, places=settings.max_requests_in_flight),
+        Middleware(BodyLimit, cap=cap),
+    ]
 
 
 def buckets(settings: Settings) -> Buckets:

@@ -12,6 +12,7 @@ import uvicorn
 from pipelines.build import Models, embedded
 from pipelines.settings import Settings
 from services.api.app import create_app
+from services.api.connections import PatientProtocol
 from tests.support.models import WordEmbedder
 from tests.support.reranking import OverlapModel
 
@@ -42,7 +43,7 @@ def threaded_server(folder: Path, **settings: object) -> Iterator[str]:
         models = Models(WordEmbedder(), OverlapModel())
         async with embedded(options, choose=lambda _: models) as twofold:
             app = create_app(twofold)
-            config = uvicorn.Config(app, log_level="warning", lifespan="off")
+            config = uvicorn.Config(app, http=PatientProtocol, log_level="warning", lifespan="off")
             servers.append(_Server(config, answers))
             await servers[0].serve(sockets=[listener])
 
