@@ -6,10 +6,12 @@ Scores grow with relevance. Every request model refuses fields that it does not 
 misspelt option is an error and not a silence.
 """
 
+import json
 from datetime import datetime, timedelta
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -26,6 +28,9 @@ MAX_QUERY_CHARACTERS = 32_768
 MAX_LIMIT = 200
 MAX_RECALL = 1_000
 MAX_FILTER_DEPTH = 8
+MAX_FILTER_CONDITIONS = 256
+MAX_METADATA_KEYS = 64
+MAX_METADATA_CHARACTERS = 16_384
 MAX_GROUP = 20
 MAX_CONTEXT = 5
 MAX_BATCH = 32
@@ -44,6 +49,18 @@ MetadataKey: TypeAlias = Annotated[
 Scalar: TypeAlias = str | int | FiniteFloat | bool
 MetadataValue: TypeAlias = Scalar | list[str] | list[int] | list[FiniteFloat] | None
 Metadata: TypeAlias = dict[MetadataKey, MetadataValue]
+
+
+def _small(metadata: Metadata) -> Metadata:
+    """Metadata goes with every passage of its document, so that its size counts many times."""
+    if len(metadata) > MAX_METADATA_KEYS:
+        raise ValueError(f"there are more than {MAX_METADATA_KEYS} keys")
+    if len(json.dumps(metadata, ensure_ascii=False)) > MAX_METADATA_CHARACTERS:
+        raise ValueError(f"it has more than {MAX_METADATA_CHARACTERS} characters as JSON")
+    return metadata
+
+
+GivenMetadata: TypeAlias = Annotated[Metadata, AfterValidator(_small)]
 
 DocumentStatus: TypeAlias = Literal["queued", "parsing", "embedding", "ready", "failed"]
 Verdict: TypeAlias = Literal["created", "updated", "unchanged"]
@@ -148,7 +165,7 @@ class DocumentText(_Request):
     name: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
     text: Annotated[str, StringConstraints(min_length=1)]
     media_type: Literal["text/plain", "text/markdown"] = "text/plain"
-    metadata: Metadata = Field(default_factory=dict)
+    metadata: GivenMetadata = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _nameable(self) -> Self:
@@ -302,6 +319,19 @@ def filter_depth(tree: Filter) -> int:
             return 1
 
 
+def filter_conditions(tree: Filter) -> int:
+    """How many conditions a filter is made of."""
+    match tree:
+        case And():
+            return sum(filter_conditions(each) for each in tree.and_)
+        case Or():
+            return sum(filter_conditions(each) for each in tree.or_)
+        case Not():
+            return filter_conditions(tree.not_)
+        case Condition():
+            return 1
+
+
 # --- Search ---------------------------------------------------------------------------------
 
 
@@ -416,6 +446,8 @@ class SearchRequest(_Request):
     def _consistent(self) -> Self:
         if self.filter is not None and filter_depth(self.filter) > MAX_FILTER_DEPTH:
             raise ValueError(f"the filter nests deeper than {MAX_FILTER_DEPTH} levels")
+        if self.filter is not None and filter_conditions(self.filter) > MAX_FILTER_CONDITIONS:
+            raise ValueError(f"the filter has more than {MAX_FILTER_CONDITIONS} conditions")
         if self.cursor is not None and self.offset:
             raise ValueError("'cursor' says where to go on, so 'offset' cannot be given as well")
         return self

@@ -22,7 +22,7 @@ from services.api.forms import Form, FormReader
 from twofold import errors
 from twofold.errors import TwofoldError
 from twofold.names import document_name
-from twofold.schema import AddDocuments, CollectionName, DocumentId, DocumentText, Metadata
+from twofold.schema import AddDocuments, CollectionName, DocumentId, DocumentText, GivenMetadata
 
 SPOOLED = "upload-"
 SPARE_BYTES = 100_000_000
@@ -39,7 +39,7 @@ class UploadForm(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     collection: CollectionName = "default"
-    metadata: Json[Metadata] = Field(default_factory=dict)
+    metadata: Json[GivenMetadata] = Field(default_factory=dict)
     wait: float | None = Field(default=None, ge=0, le=300)
     id: DocumentId | None = None
 

@@ -1,6 +1,7 @@
 """Bad input gets one clear sentence and the right status, and harms nothing."""
 
 import errno
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,26 @@ async def test_a_filter_that_nests_too_deep_is_refused(client: httpx.AsyncClient
     for _ in range(50):
         tree = {"not": tree}
     told(await client.post("/search", json={"query": "x", "filter": tree}), 422, "invalid")
+
+
+async def test_a_filter_of_very_many_conditions_is_refused(client: httpx.AsyncClient) -> None:
+    many = {"or": [{"key": "a", "eq": n} for n in range(60)]}
+    body = {"query": "x", "filter": {"and": [many] * 5}}
+    assert "256 conditions" in told(await client.post("/search", json=body), 422, "invalid")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "word"),
+    [({f"k{n}": n for n in range(65)}, "64 keys"), ({"a": "x" * 17_000}, "16384 characters")],
+)
+async def test_metadata_that_would_weigh_on_every_passage_is_refused(
+    client: httpx.AsyncClient, metadata: dict[str, Any], word: str
+) -> None:
+    body = {"documents": [{"name": "a.txt", "text": "rye", "metadata": metadata}]}
+    assert word in told(await client.post("/documents", json=body), 422, "invalid")
+    form = {"metadata": json.dumps(metadata)}
+    answer = await client.post("/documents", files={"files": ("a.txt", b"rye")}, data=form)
+    assert word in told(answer, 422, "invalid")
 
 
 async def test_a_query_of_a_megabyte_is_refused_by_its_size(client: httpx.AsyncClient) -> None:
