@@ -1,67 +1,48 @@
 """What a file is: its content decides, then its name, then what the caller claims.
 
-Pure Python over the first bytes (and the directory of a ZIP), so that no parser written in C
-sees a file before it is known to be of that parser's format.
+Pure Python over the first bytes (and the directory of a container), so that no parser written in
+C sees a file before it is known to be of that parser's format.
 """
 
-import io
 import json
 import re
-from typing import NamedTuple
+from functools import cache
 
+from pipelines.parse import formats
+from pipelines.parse.encoding import wide_encoding
 from pipelines.parse.extract import Unreadable
-from pipelines.parse.formats import FORMATS, HTML, JSON, TEXT, Format, named
+from pipelines.parse.formats import CSV, FB2, FORMATS, JSON, READ, TEXT, XLS, XML, Format
+from pipelines.parse.strangers import stranger
 
-HEAD_BYTES = 1_024
-MAX_ZIP_ENTRIES = 10_000
+HEAD_BYTES = 4_096
+JUNK_BYTES = 1_024
+"""Some writers put a few bytes before the signature, and readers forgive them."""
 
+MAX_MEDIA_TYPE = 200
+MAX_JSON_PROBE = 1_000_000
+
+OPEN_ARCHIVES = "TWOFOLD_OPEN_ARCHIVES"
+"""The setting with which an operator allows archives, as the refusal names it."""
+
+_ZIP = b"PK\x03\x04"
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")
-_OLE_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
-
-
-class Stranger(NamedTuple):
-    """A format that is known and not read."""
-
-    signature: bytes
-    name: str
-
-
-_STRANGERS = (
-    Stranger(b"PK\x03\x04", "a ZIP archive"),
-    Stranger(b"PK\x05\x06", "an empty ZIP archive"),
-    Stranger(b"\x1f\x8b", "a gzip archive"),
-    Stranger(b"\x1f\x9d", "a compress archive"),
-    Stranger(b"BZh", "a bzip2 archive"),
-    Stranger(b"\xfd7zXZ\0", "an XZ archive"),
-    Stranger(b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    Stranger(b"Rar!\x1a\x07", "a RAR archive"),
-    Stranger(b"\x28\xb5\x2f\xfd", "a Zstandard archive"),
-    Stranger(b"MZ", "a Windows program"),
-    Stranger(b"\x7fELF", "a Linux program"),
-    Stranger(b"\xcf\xfa\xed\xfe", "a macOS program"),
-    Stranger(b"\xca\xfe\xba\xbe", "a compiled program"),
-    Stranger(b"\0asm", "a WebAssembly program"),
-    Stranger(b"\x89PNG\r\n\x1a\n", "a PNG image"),
-    Stranger(b"\xff\xd8\xff", "a JPEG image"),
-    Stranger(b"GIF8", "a GIF image"),
-    Stranger(b"II*\0", "a TIFF image"),
-    Stranger(b"MM\0*", "a TIFF image"),
-    Stranger(b"RIFF", "an image, audio or video file"),
-    Stranger(b"OggS", "an audio or video file"),
-    Stranger(b"ID3", "an MP3 file"),
-    Stranger(b"\x1aE\xdf\xa3", "a video file"),
-    Stranger(b"SQLite format 3\0", "an SQLite database"),
-    Stranger(b"{\\rtf", "an RTF document"),
-    Stranger(b"%!PS", "a PostScript file"),
-    Stranger(b"ITSF", "a CHM help file"),
-    Stranger(b"<?xml", "an XML file"),
+_JSON = re.compile(r"\s*[\[{]")
+_ROOT = re.compile(
+    r"\s*(?><\?xml\b[^>]*>\s*)?+(?><!--.*?-->\s*|<\?.*?\?>\s*|<!DOCTYPE[^>\[]*(?:\[.*?\])?\s*>\s*)*+"
+    r"<(?:[\w.-]+:)?([A-Za-z_][\w.-]*)[\s/>]",
+    re.DOTALL,
 )
-_HTML = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,900}?-->\s*)*"
-    rb"<(?:!doctype\s+html|html|head|body|title|meta|script|style|div|table|p|h1)[\s>]",
-    re.IGNORECASE | re.DOTALL,
-)
-_JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*[\[{]")
+
+
+class UnopenedArchive(Unreadable):
+    """The file is an archive of files, which the upload path opens where that is allowed."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            "unsupported_format",
+            f"The file is {kind}; upload the files that are in it, or have the operator set "
+            f"{OPEN_ARCHIVES}=true, which opens ZIP and tar archives.",
+        )
 
 
 def detect(data: bytes, *, suffix: str, media_type: str | None) -> Format:
@@ -73,17 +54,23 @@ def detect(data: bytes, *, suffix: str, media_type: str | None) -> Format:
         media_type: What the caller claims, or None.
 
     Raises:
+        UnopenedArchive: It is an archive of other files.
         Unreadable: It is of a format that is not read, is not what it is called, or is encrypted.
     """
     claimed = _claimed(suffix.lower(), media_type)
-    found = _binary(data, claimed) or _text_like(data, claimed)
-    if claimed is not None and claimed.binary and found is not claimed and not found.binary:
-        raise Unreadable(
-            "corrupt",
-            f"The file is called a {claimed.name} and its content is not one; it may have been "
-            "cut off or saved wrongly. Export it anew and upload that.",
-        )
-    return found
+    found = _binary(data, claimed)
+    if found is not None:
+        return found
+    opening = _opening(data)
+    seen = _told_by(opening)
+    if claimed is not None and claimed.binary:
+        # Web pages, mails and tables that call themselves DOC or XLS are what many programs export.
+        if seen is None and claimed is XLS and "\t" in opening and "\0" not in opening:
+            seen = CSV
+        if seen is None:
+            raise _impostor(claimed)
+        return seen
+    return _text_like(data, opening, claimed, seen)
 
 
 def _claimed(suffix: str, media_type: str | None) -> Format | None:
@@ -93,62 +80,91 @@ def _claimed(suffix: str, media_type: str | None) -> Format | None:
 
 
 def _binary(data: bytes, claimed: Format | None) -> Format | None:
-    head = data[:HEAD_BYTES]
+    """A format that its bytes give away, whatever the name; None: it may be text."""
+    head = data[:JUNK_BYTES]
     for each in FORMATS:
         if each.signature is None:
             continue
-        # Some writers put a few bytes before the signature, and readers forgive them.
         if head.lstrip().startswith(each.signature) or (each is claimed and each.signature in head):
             return each
-    if head.startswith(b"PK\x03\x04"):
-        return _in_zip(data, claimed)
+    if head.startswith(_ZIP):
+        return _in_zip(data)
     if head.startswith(_OLE):
-        raise _ole(data)
-    if _HTML.match(head):
-        return None
-    stranger = next((each for each in _STRANGERS if head.startswith(each.signature)), None)
-    if stranger is not None and (b"\0" in data[:65_536] or not stranger.signature.isalnum()):
-        raise _unsupported(stranger.name)
+        return _in_compound(data)
+    if (found := stranger(data)) is not None:
+        raise UnopenedArchive(found.name) if found.is_archive else unsupported(found.name)
     return None
 
 
-def _in_zip(data: bytes, claimed: Format | None) -> Format:
-    import zipfile  # a third of the child's start, and few files need it
+def _in_zip(data: bytes) -> Format:
+    from pipelines.parse.zipped import Container  # a third of the child's start; few files need it
 
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        what = f"The {claimed.name} file" if claimed is not None else "The ZIP archive"
-        raise Unreadable(
-            "corrupt", f"{what} is damaged or cut off; save or download it anew and upload that."
-        ) from None
-    if len(names) > MAX_ZIP_ENTRIES:
-        raise Unreadable(
-            "too_large", f"The archive has more than {MAX_ZIP_ENTRIES} entries; upload its parts."
-        )
+    container = Container(data)
+    names = container.names
+    kind = ""
+    if "mimetype" in names and container.size("mimetype") <= MAX_MEDIA_TYPE:
+        kind = container.whole("mimetype").decode("latin-1")
     for each in FORMATS:
-        if each.zip_folder and any(name.startswith(each.zip_folder) for name in names):
+        if each.zip_type is not None and kind.startswith(each.zip_type):
             return each
-    raise _unsupported("a ZIP archive or an office document of another kind")
+    for each in FORMATS:
+        if each.zip_entry and any(name.startswith(each.zip_entry) for name in names):
+            return each
+    if len(names) == 1 and min(names).lower().endswith(".fb2"):
+        return FB2
+    if any(name.endswith(".iwa") or name == "index.apxl" for name in names):
+        raise unsupported("an Apple iWork document")
+    raise UnopenedArchive("a ZIP archive")
 
 
-def _ole(data: bytes) -> Unreadable:
-    if _OLE_ENCRYPTED in data:
-        return Unreadable(
+def _in_compound(data: bytes) -> Format:
+    from pipelines.parse import compound
+
+    names = compound.names(data)
+    if "EncryptedPackage" in names:
+        raise Unreadable(
             "encrypted", "The document needs a password; remove the password and upload it again."
         )
-    return _unsupported("an Office document of before 2007 or an Outlook message")
+    for each in FORMATS:
+        if each.ole_stream in names:
+            return each
+    raise unsupported("an old Office file of another kind")
 
 
-def _text_like(data: bytes, claimed: Format | None) -> Format:
-    """A name that says more than `text` is believed; without one, what the content looks like."""
-    if claimed is not None and claimed is not TEXT and not claimed.binary:
-        return claimed
+def _opening(data: bytes) -> str:
+    """The beginning as text, well enough to see what kind of text it is."""
     head = data[:HEAD_BYTES]
-    if _HTML.match(head):
-        return HTML
-    return JSON if _JSON.match(head) and _is_json(data) else TEXT
+    wide = wide_encoding(data)
+    text = head.decode(wide, "replace") if wide else head.decode("latin-1")
+    return text.removeprefix("\ufeff").removeprefix("ï»¿").lstrip().replace("\r\n", "\n")
+
+
+def _told_by(opening: str) -> Format | None:
+    """The format that the beginning of a text gives away."""
+    for each in FORMATS:
+        if each.opening is not None and _pattern(each.opening).match(opening):
+            return each
+    root = _ROOT.match(opening)
+    if root is None:
+        return None
+    by_root = next((each for each in FORMATS if root[1] in each.roots), None)
+    return by_root or (XML if opening.startswith("<?xml") else None)
+
+
+@cache
+def _pattern(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+def _text_like(data: bytes, opening: str, claimed: Format | None, seen: Format | None) -> Format:
+    """A name that says more than `text` or `XML` is believed; else, what the content looks like."""
+    if claimed is not None and claimed not in (TEXT, XML, formats.JSON):
+        return claimed
+    if seen is not None:
+        return seen
+    if claimed is not None and claimed is not TEXT:
+        return claimed
+    return JSON if _JSON.match(opening) and _is_json(data) else TEXT
 
 
 def _is_json(data: bytes) -> bool:
@@ -156,15 +172,23 @@ def _is_json(data: bytes) -> bool:
     first, _, _ = data.lstrip().partition(b"\n")
     for part in (first, data):
         try:
-            if isinstance(json.loads(part), dict | list):
+            if len(part) <= MAX_JSON_PROBE and isinstance(json.loads(part), dict | list):
                 return True
         except (ValueError, RecursionError):
             continue
     return False
 
 
-def _unsupported(what: str) -> Unreadable:
+def _impostor(claimed: Format) -> Unreadable:
     return Unreadable(
-        "unsupported_format",
-        f"The file is {what}, which Twofold does not read; it reads {named()}.",
+        "corrupt",
+        f"The file is called {claimed.name} and its content is not one; it may have been "
+        "cut off or saved wrongly. Export it anew and upload that.",
+    )
+
+
+def unsupported(what: str) -> Unreadable:
+    """The refusal of a file that is known to be something else."""
+    return Unreadable(
+        "unsupported_format", f"The file is {what}, which Twofold does not read; it reads {READ}."
     )

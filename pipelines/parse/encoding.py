@@ -2,6 +2,8 @@
 
 import codecs
 import re
+import unicodedata
+from contextlib import suppress
 from encodings import normalize_encoding
 from encodings.aliases import aliases
 
@@ -21,6 +23,10 @@ _MARKS = (
 )
 _MULTIBYTE = re.compile(rb"[\xc2-\xf4][\x80-\xbf]{1,3}")
 
+
+# What parsers of binary formats decode; a sealed child can import no codec any more.
+for _encoding in ("ascii", "latin-1", "cp1252", "utf-16", "utf-16-le", "utf-16-be", "utf-32"):
+    codecs.lookup(_encoding)
 
 # What files really come in, the likelier first where the statistics cannot decide.
 _LEGACY = (
@@ -42,16 +48,37 @@ _SUPERSETS = {
     "tis_620": "cp874",
 }
 
-_TELLING = re.compile(rb"[^<>]*[\x80-\xff][^<>]*")
+_CHARSETS = re.compile(rb"charset\s*=\s*[\"']?([\w.:-]{2,40})|=\?([\w-]{2,40})\?[bBqQ]\?", re.I)
+MAX_CHARSETS = 50
+
+_FOREIGN = re.compile(rb"[\x80-\xff]")
+_TAGS = re.compile(rb"[<>]")
 
 
 def prepare(data: bytes) -> None:
     """Import what `decode` will need for `data`, while the process may still open files."""
+    if b"\x1b" in data:
+        for encoding in ("iso2022_jp", "iso2022_jp_2", "iso2022_kr"):
+            codecs.lookup(encoding)
     if _utf8(data) is None:
         import charset_normalizer  # noqa: F401 (slow to import, seldom needed)
 
-        for encoding in ("utf-8-sig", "utf-16", "utf-32", *_LEGACY):
-            codecs.lookup(encoding)
+        prepare_legacy(data)
+
+
+def prepare_legacy(_data: bytes = b"") -> None:
+    """Import every code page that an old file may name."""
+    for encoding in ("utf-8-sig", *_LEGACY):
+        codecs.lookup(encoding)
+
+
+def prepare_named(data: bytes) -> None:
+    """Import the codecs that a message names for its parts, and those of `prepare`."""
+    named = {(one or other).decode("ascii") for one, other in _CHARSETS.findall(data)}
+    for charset in sorted(named)[:MAX_CHARSETS]:
+        with suppress(LookupError):
+            codecs.lookup(charset)
+    prepare(data)
 
 
 def decode(data: bytes, declared: str | None = None) -> str:
@@ -62,10 +89,7 @@ def decode(data: bytes, declared: str | None = None) -> str:
     """
     if len(data) > MAX_SOURCE:
         raise TooMuchText
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return data.decode(encoding, errors="replace")
-    if (wide := _wide_encoding(data)) is not None:
+    if (wide := wide_encoding(data)) is not None:
         return data.decode(wide, errors="replace")
     if b"\0" in data:
         raise Unreadable(
@@ -73,6 +97,8 @@ def decode(data: bytes, declared: str | None = None) -> str:
             "The file is binary and of no format that Twofold reads; "
             "export it as PDF, DOCX, HTML or text and upload that.",
         )
+    if (text := _escaped(data, declared)) is not None:
+        return text
     for attempt in (_utf8, lambda raw: _declared(raw, declared), _damaged_utf8, _detected):
         if (text := attempt(data)) is not None:
             return text
@@ -82,18 +108,34 @@ def decode(data: bytes, declared: str | None = None) -> str:
     )
 
 
-def _wide_encoding(data: bytes) -> str | None:
-    """UTF-16 without a mark: every other byte of mostly Latin text is zero."""
+def wide_encoding(data: bytes) -> str | None:
+    """The Unicode encoding that a mark or the pattern of zeros gives away."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return encoding
     head = data[:4096]
-    even, odd = head[::2].count(0), head[1::2].count(0)
     half = len(head) // 2
     if len(data) % 2 or half < 2:
         return None
+    even, odd = head[::2].count(0), head[1::2].count(0)
     if odd > 0.7 * half and even < 0.1 * half:
         return "utf-16-le"
     if even > 0.7 * half and odd < 0.1 * half:
         return "utf-16-be"
+    if even or odd:
+        return next((each for each in ("utf-16-le", "utf-16-be") if _is_text(head, each)), None)
     return None
+
+
+def _is_text(head: bytes, encoding: str) -> bool:
+    """Whether it is letters, marks and spaces; in a wrong byte order or a binary it is not."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(head)
+    except UnicodeDecodeError:
+        return False
+    kinds = [unicodedata.category(character) for character in text if character not in "\r\n\t"]
+    usual = sum(kind[0] in "LMNPZ" for kind in kinds)
+    return " " in text and "Cc" not in kinds and usual > 0.97 * len(kinds)
 
 
 def _utf8(data: bytes) -> str | None:
@@ -110,6 +152,16 @@ def _declared(data: bytes, encoding: str | None) -> str | None:
     name = aliases.get(name, name)
     name = _SUPERSETS.get(name, name)
     return _decoded(data, name) if name in _LEGACY else None
+
+
+def _escaped(data: bytes, declared: str | None) -> str | None:
+    """The 7-bit encodings of East Asia, which are ASCII with escapes and would pass as UTF-8."""
+    if b"\x1b$" not in data and b"\x1b(" not in data:
+        return None
+    named = normalize_encoding(declared or "").lower().replace("-", "_")
+    names = (aliases.get(named, named), "iso2022_jp", "iso2022_jp_2", "iso2022_kr")
+    attempts = (_decoded(data, name) for name in names if name.startswith("iso2022"))
+    return next((text for text in attempts if text is not None), None)
 
 
 def _decoded(data: bytes, encoding: str) -> str | None:
@@ -130,7 +182,10 @@ def _detected(data: bytes) -> str | None:
     from charset_normalizer import from_bytes
 
     # Markup is ASCII in all of them: without it the sample is nothing but evidence.
-    sample = b" ".join(_TELLING.findall(data[: 4 * DETECTION_BYTES]))[:DETECTION_BYTES]
+    first = _FOREIGN.search(data)
+    start = max(0, first.start() - DETECTION_BYTES // 2) if first else 0
+    pieces = _TAGS.split(data[start : start + 4 * DETECTION_BYTES])
+    sample = b" ".join(each for each in pieces if not each.isascii())[:DETECTION_BYTES]
     matches = from_bytes(sample, cp_isolation=list(_LEGACY))
     ranked = sorted(
         matches, key=lambda each: (each.chaos, -each.coherence, _LEGACY.index(each.encoding))

@@ -28,7 +28,11 @@ SEPARATOR = "\n\n"
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,49}")
 _NEWLINES = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-_UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\xad\ufeff]")  # soft hyphens too
+# Soft hyphens and marks of direction too: invisible, and in the way of every search.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f\xad\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
+)
+_HARD_SPACES = re.compile("[\xa0\u2007\u202f]")
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -81,6 +85,7 @@ def clean(text: str) -> str:
     r"""Normalise to NFC with `\n` newlines, without control characters or lone surrogates."""
     text = _NEWLINES.sub("\n", text)
     text = _UNPRINTABLE.sub("", text)
+    text = _HARD_SPACES.sub(" ", text)
     text = _LONE_SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
     return unicodedata.normalize("NFC", text)
 
@@ -89,6 +94,11 @@ def one_line(text: str, limit: int = MAX_METADATA) -> str:
     """Collapse white space and cut to `limit` code points: for titles, headings and cells."""
     line = " ".join(clean(text).split()).strip(" \N{ZERO WIDTH SPACE}")
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def words(text: str) -> frozenset[str]:
+    """A set of names, written as a sentence is."""
+    return frozenset(text.split())
 
 
 class Outline:
@@ -146,6 +156,17 @@ class Builder:
         text = clean(text).strip("\n") if kind == "code" else clean(text).strip()
         if not text or text.isspace():
             return
+        lead = max(0, text.find("\n")) if first_line_leads else 0
+        self._append(text, Span(0, 0, kind, self.outline.path, page, lead))
+
+    def splice(self, part: Extract) -> None:
+        """Add the blocks of another extract under the current heading."""
+        above = self.outline.path
+        for block in part.blocks:
+            text = part.text[block.start : block.end]
+            self._append(text, block._replace(headings=(*above, *block.headings)))
+
+    def _append(self, text: str, block: Span) -> None:
         if self._parts:
             self._parts.append(SEPARATOR)
             self._length += len(SEPARATOR)
@@ -154,8 +175,7 @@ class Builder:
         self._length += len(text)
         if self._length > MAX_TEXT:
             raise TooMuchText
-        lead = text.find("\n") if first_line_leads else 0
-        self._blocks.append(Span(start, self._length, kind, self.outline.path, page, max(0, lead)))
+        self._blocks.append(block._replace(start=start, end=self._length))
 
     def extract(
         self,

@@ -6,19 +6,21 @@ alone, so every offset counts in what the author wrote.
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from pipelines.parse.encoding import decode
 from pipelines.parse.extract import (
     MAX_HEADING,
+    MAX_TEXT,
     BlockKind,
     Extract,
     Outline,
     Span,
+    TooMuchText,
     clean,
     one_line,
     tidy_metadata,
 )
+from pipelines.parse.lines import Line, lines_of
 
 MEDIA_TYPE = "text/markdown"
 
@@ -31,25 +33,17 @@ _DELIMITER_ROW = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-*:?[ \t]*
 _FIELD = re.compile(r"([A-Za-z_][\w.-]{0,63})[ \t]*:[ \t]*(.*)$")
 
 
-class Line(NamedTuple):
-    """A line without its newline, and where it begins."""
-
-    start: int
-    text: str
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.text)
-
-    @property
-    def blank(self) -> bool:
-        return not self.text or self.text.isspace()
-
-
 def parse(data: bytes) -> Extract:
     """Read Markdown: headings become paths, the first of level 1 the title."""
-    text = clean(decode(data))
-    lines = _lines(text)
+    return from_text(decode(data))
+
+
+def from_text(text: str) -> Extract:
+    """Make an extract of Markdown that is already decoded."""
+    if len(text) > MAX_TEXT:
+        raise TooMuchText
+    text = clean(text)
+    lines = lines_of(text)
     metadata, body = _front_matter(lines)
     outline = Outline()
     blocks: list[Span] = []
@@ -65,15 +59,6 @@ def parse(data: bytes) -> Extract:
     return Extract(
         text, blocks, MEDIA_TYPE, title or metadata.get("title"), tidy_metadata(metadata)
     )
-
-
-def _lines(text: str) -> list[Line]:
-    lines: list[Line] = []
-    position = 0
-    for each in text.split("\n"):
-        lines.append(Line(position, each))
-        position += len(each) + 1
-    return lines
 
 
 def _front_matter(lines: list[Line]) -> tuple[dict[str, str], int]:
@@ -146,13 +131,13 @@ def _end_of_table(lines: list[Line], index: int) -> int:
 
 def _end_of_item(lines: list[Line], index: int) -> int:
     """A top-level item with what is nested in it; the next item is a block of its own."""
-    indent = _indent(lines[index])
+    indent = lines[index].indent
     last = index
     for each in range(index + 1, len(lines)):
         line = lines[each]
         if line.blank:
             continue
-        nested = _indent(line) > indent
+        nested = line.indent > indent
         lazy = each == last + 1 and not _opens_block(lines, each)
         if not (nested or lazy):
             break
@@ -186,8 +171,3 @@ def _opens_block(lines: list[Line], index: int) -> bool:
     return bool(_ATX.match(text) or _FENCE.match(text) or _ITEM.match(text)) or _is_table(
         lines, index
     )
-
-
-def _indent(line: Line) -> int:
-    expanded = line.text.expandtabs(4)
-    return len(expanded) - len(expanded.lstrip(" "))

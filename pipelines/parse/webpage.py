@@ -7,7 +7,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from pipelines.parse import rows
 from pipelines.parse.encoding import decode
-from pipelines.parse.extract import Builder, Extract, Unreadable
+from pipelines.parse.extract import Builder, Extract, Unreadable, words
 
 MEDIA_TYPE = "text/html"
 
@@ -29,29 +29,50 @@ _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _SPACES_AT_BREAK = re.compile(r"[ \n]*\n[ \n]*")
 _SPACE_RUN = re.compile(r"  +")
+# In XHTML an empty element may close itself; in HTML it would take in all that follows.
+_SELF_CLOSED = re.compile(
+    r"<(title|script|style|textarea|iframe|a|div|span|p|i|b|em|strong|td|h[1-6])\b([^<>]*)/>"
+)
+_FURNITURE = re.compile(
+    r"(?:^|[\s_-])(?:nav(?:bar|igation)?|menu|breadcrumbs?|sidebar|toc|share|sharing|social|related|"
+    r"pagination|pager|skip-?links?|advert\w*|newsletter|promo)(?:$|[\s_-])",
+    re.IGNORECASE,
+)
+LINK_SHARE = 0.5
+"""Share of a part's text that is links from which on its name is believed: it is navigation."""
+
 _BANNER = re.compile(r"cookie|consent|gdpr", re.IGNORECASE)
 
 
-def _tags(names: str) -> frozenset[str]:
-    return frozenset(names.split())
-
-
 # Void, or closed by what follows: they do not deepen the tree.
-_FLAT = _tags(
+_FLAT = words(
     "area base br col embed hr img input link meta source track wbr "
     "p li dt dd option optgroup tr td th thead tbody tfoot colgroup rp rt"
 )
-_SKIPPED = _tags(
+_SKIPPED = words(
     "script style noscript template head nav footer aside button select textarea svg "
     "iframe object canvas dialog audio video map"
 )
-_SKIPPED_ROLES = _tags("navigation banner contentinfo search dialog alertdialog menu")
-_BLOCKS = _tags(
+_OF_SECTIONS = words("header footer")
+_NAMED = words("div section ul ol table p span form")
+_SKIPPED_ROLES = words("navigation banner contentinfo search dialog alertdialog menu")
+_BLOCKS = words(
     "address article blockquote body caption center dd details div dl dt fieldset figcaption "
     "figure form header hgroup hr html li main menu ol p section summary table tbody td tfoot th "
     "thead tr ul"
 )
-_ITEMS = _tags("li dd dt")
+_ITEMS = words("li dd dt")
+_METADATA = {
+    "author": "author",
+    "article:author": "author",
+    "dc.creator": "author",
+    "description": "description",
+    "og:description": "description",
+    "keywords": "keywords",
+    "date": "date",
+    "dc.date": "date",
+    "article:published_time": "date",
+}
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 
 
@@ -59,13 +80,26 @@ def parse(data: bytes) -> Extract:
     """Read a page; its headings become paths, tables are read row by row."""
     match = _CHARSET.search(data[:4096])
     source = decode(data, match[1].decode("ascii") if match else None)
+    return from_source(source)
+
+
+def from_source(source: str) -> Extract:
+    """Read a page that is already decoded."""
+    builder = Builder()
+    tree = add(builder, source)
+    return builder.extract(MEDIA_TYPE, title=_title(tree), metadata=_metadata(tree))
+
+
+def add(builder: Builder, source: str) -> LexborHTMLParser:
+    """Add the text of a page, or of a piece of one, to what is there; returns its tree."""
+    if "http://www.w3.org/1999/xhtml" in source[:2_000]:
+        source = _SELF_CLOSED.sub(r"<\1\2></\1>", source)
     _refuse_bombs(source)
     tree = LexborHTMLParser(source)
-    page = _Page()
     root = _main(tree)
     if root is not None:
-        page.walk(root)
-    return page.builder.extract(MEDIA_TYPE, title=_title(tree), metadata=_metadata(tree))
+        _Page(builder).walk(root)
+    return tree
 
 
 def _refuse_bombs(source: str) -> None:
@@ -94,11 +128,15 @@ def _title(tree: LexborHTMLParser) -> str | None:
 
 
 def _metadata(tree: LexborHTMLParser) -> dict[str, str]:
-    found = {}
-    for node in tree.css("meta[name][content]"):
-        name = (node.attributes.get("name") or "").lower()
-        if name in ("author", "description", "keywords", "date"):
-            found[name] = node.attributes.get("content") or ""
+    found: dict[str, str] = {}
+    for node in tree.css("meta[content]"):
+        attributes = node.attributes
+        name = (attributes.get("name") or attributes.get("property") or "").lower()
+        if name in _METADATA and (content := attributes.get("content")):
+            found.setdefault(_METADATA[name], content)
+    root = tree.css_first("html")
+    if root is not None and (language := root.attributes.get("lang")):
+        found["language"] = language
     return found
 
 
@@ -113,8 +151,8 @@ def _main(tree: LexborHTMLParser) -> LexborNode | None:
 class _Page:
     """Walks the tree without recursion and collects blocks."""
 
-    def __init__(self) -> None:
-        self.builder = Builder()
+    def __init__(self, builder: Builder) -> None:
+        self._builder = builder
         self._inline: list[str] = []
         self._items = 0  # items of lists that are open here
 
@@ -149,13 +187,13 @@ class _Page:
         if tag in _BLOCKS or tag in _HEADINGS or tag == "pre":
             self._flush()
         if tag in _HEADINGS:
-            self.builder.heading(_HEADINGS[tag], node.text(separator=" "))
+            self._builder.heading(_HEADINGS[tag], node.text(separator=" "))
             return False
         if tag == "pre":
-            self.builder.add(node.text(), "code")
+            self._builder.add(node.text(), "code")
             return False
         if tag == "table" and _is_data(node):
-            self.builder.add(_table(node), "table")
+            self._builder.add(_table(node), "table")
             return False
         if tag in _ITEMS:
             self._items += 1
@@ -170,24 +208,44 @@ class _Page:
     def _flush(self) -> None:
         text = _SPACES_AT_BREAK.sub("\n", _SPACE_RUN.sub(" ", "".join(self._inline)))
         self._inline.clear()
-        self.builder.add(text, "list" if self._items else "text")
+        self._builder.add(text, "list" if self._items else "text")
 
 
 def _skipped(node: LexborNode) -> bool:
-    if node.tag in _SKIPPED or (node.tag in ("ul", "ol") and _is_menu(node)):
+    tag = node.tag
+    if tag in _OF_SECTIONS and _in_section(node):
+        return False
+    if tag in _SKIPPED or (tag in ("ul", "ol") and _is_menu(node)):
         return True
     attributes = node.attributes
     if not attributes:
         return False
-    return (
+    if (
         attributes.get("role") in _SKIPPED_ROLES
         or "hidden" in attributes
         or attributes.get("aria-hidden") == "true"
-        or (
-            node.tag in ("div", "section")
-            and _BANNER.search(f"{attributes.get('id')} {attributes.get('class')}") is not None
-        )
+    ):
+        return True
+    name = f"{attributes.get('id') or ''} {attributes.get('class') or ''}"
+    return tag in _NAMED and (
+        _BANNER.search(name) is not None
+        or (_FURNITURE.search(name) is not None and _is_mostly_links(node))
     )
+
+
+def _in_section(node: LexborNode) -> bool:
+    """Whether it is the header or footer of an article or section, not of the page."""
+    above = node.parent
+    while above is not None and above.tag != "body":
+        if above.tag in ("article", "section", "main"):
+            return True
+        above = above.parent
+    return False
+
+
+def _is_mostly_links(node: LexborNode) -> bool:
+    linked = sum(len(link.text(strip=True)) for link in node.css("a"))
+    return linked >= LINK_SHARE * len("".join(node.text().split()))
 
 
 def _is_menu(node: LexborNode) -> bool:

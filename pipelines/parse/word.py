@@ -5,25 +5,20 @@ unpacks to, the strict and the transitional namespaces of ISO/IEC 29500 are the 
 missing part is no error, and the child starts about 100 ms sooner than with python-docx.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from xml.parsers import expat
 
-from pipelines.parse import rows
+from pipelines.parse import office, rows
 from pipelines.parse.extract import Builder, Extract, Unreadable
+from pipelines.parse.markup import Attributes, stream
 from pipelines.parse.zipped import Container
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
-MAX_DEPTH = 1_000
 MAX_STYLE_CHAIN = 20
-
-Attributes = dict[str, str]
 
 # Text that was moved away or deleted, and the second rendering of what has two.
 _SKIPPED = frozenset(("moveFrom", "del", "Fallback"))
 _BREAKS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
-_PROPERTIES = {"title": "title", "creator": "author", "subject": "subject", "keywords": "keywords"}
 _NOTES = ("word/footnotes.xml", "word/endnotes.xml")
 
 
@@ -32,16 +27,14 @@ def parse(data: bytes) -> Extract:
     container = Container(data)
     styles = _Styles()
     if "word/styles.xml" in container.names:
-        _stream(container, "word/styles.xml", styles.start, styles.end)
+        stream(container.read("word/styles.xml"), styles.start, styles.end)
     body = _Body(styles)
     for name in (_main_part(container), *_NOTES):
         if name in container.names:
-            _stream(container, name, body.start, body.end, body.text)
-    about = _Properties()
-    if "docProps/core.xml" in container.names:
-        _stream(container, "docProps/core.xml", about.start, about.end, about.text)
+            stream(container.read(name), body.start, body.end, body.text)
+    about = office.properties(container)
     return body.builder.extract(
-        MEDIA_TYPE, title=about.found.pop("title", None) or body.title, metadata=about.found
+        MEDIA_TYPE, title=about.pop("title", None) or body.title, metadata=about
     )
 
 
@@ -56,85 +49,6 @@ def _main_part(container: Container) -> str:
             "corrupt", "The DOCX file has no document in it; save it anew and upload that."
         )
     return candidates[0]
-
-
-def _stream(
-    container: Container,
-    name: str,
-    start: Callable[[str, Attributes], None],
-    end: Callable[[str], None],
-    text: Callable[[str], None] | None = None,
-) -> None:
-    """Feed a part to handlers that see local names; what a DTD defines is refused."""
-    depth = 0
-
-    def enter(tag: str, attributes: Attributes) -> None:
-        nonlocal depth
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise Unreadable(
-                "corrupt", "The document nests too deep to be read; save it in a simpler form."
-            )
-        start(_local(tag), {_local(key): value for key, value in attributes.items()})
-
-    def leave(tag: str) -> None:
-        nonlocal depth
-        depth -= 1
-        end(_local(tag))
-
-    parser = expat.ParserCreate(namespace_separator=" ")
-    parser.buffer_text = True
-    parser.StartElementHandler = enter
-    parser.EndElementHandler = leave
-    parser.CharacterDataHandler = text
-    parser.EntityDeclHandler = _refuse_entities
-    try:
-        for piece in container.read(name):
-            parser.Parse(piece, False)
-        parser.Parse(b"", True)
-    except expat.ExpatError:
-        raise Unreadable(
-            "corrupt", "The document is damaged inside; open it, save it anew and upload that."
-        ) from None
-
-
-def _local(name: str) -> str:
-    return name.rpartition(" ")[2]
-
-
-def _refuse_entities(
-    _name: str,
-    _is_parameter: int,
-    value: str | None,
-    _base: str | None,
-    _system: str | None,
-    _public: str | None,
-    _notation: str | None,
-) -> None:
-    """An external entity is skipped by expat; one with a value could multiply without end."""
-    if value is not None:
-        raise Unreadable(
-            "corrupt",
-            "The document defines XML entities, which no word processor writes; save it anew.",
-        )
-
-
-class _Properties:
-    """Title and author, from docProps/core.xml."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, str] = {}
-        self._name: str | None = None
-
-    def start(self, tag: str, _attributes: Attributes) -> None:
-        self._name = _PROPERTIES.get(tag)
-
-    def end(self, _tag: str) -> None:
-        self._name = None
-
-    def text(self, text: str) -> None:
-        if self._name is not None:
-            self.found[self._name] = self.found.get(self._name, "") + text
 
 
 @dataclass
