@@ -2,58 +2,52 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeVar
 
-import numpy as np
-
-from pipelines.ports import Pairs, PairScores, RerankModel
-from pipelines.rerank.grouping import score_together
 from twofold.errors import ModelUnavailable, TwofoldError
 from twofold.schema import RerankStatus
 
 log = logging.getLogger(__name__)
 
+R = TypeVar("R")
+
 
 class Failure(NamedTuple):
-    """Why a slice has no scores."""
+    """Why there is no result."""
 
     status: RerankStatus
     reason: str
 
 
-Result: TypeAlias = PairScores | Failure
-Deliver: TypeAlias = Callable[[int, Result], None]
-
-
 def attempt(
-    model: RerankModel,
-    slices: Sequence[Pairs],
+    run: Callable[[Sequence[int]], Sequence[R | Failure]],
+    count: int,
     *,
     wanted: Callable[[int], bool],
-    deliver: Deliver,
+    deliver: Callable[[int, R | Failure], None],
 ) -> bool:
-    """Score the slices together, or each by itself if that fails.
+    """Run so many items together, or each by itself if that fails.
 
     Args:
-        model: Called once, and when that fails once more for each slice.
-        slices: What is in the batch.
-        wanted: Whether anybody still waits for a slice; asked before it is tried alone.
-        deliver: Gets the number of a slice and its result, as soon as there is one.
+        run: Gets the numbers of the items to run in one batch; one result for each.
+        count: How many items there are.
+        wanted: Whether anybody still waits for an item; asked before it is tried alone.
+        deliver: Gets the number of an item and its result, as soon as there is one.
 
     Returns:
-        Whether they could be scored together, so that the time it took says something.
+        Whether they could be run together, so that the time it took says something.
     """
-    error = _together(model, slices, range(len(slices)), deliver)
+    error = _try(run, range(count), deliver)
     if error is None:
         return True
-    if isinstance(error, TwofoldError) and len(slices) == 1:
+    if isinstance(error, TwofoldError) and count == 1:
         # A server that is away was asked more than once already.
         deliver(0, failure_of(error))
         return False
-    # One of them may be to blame. A slice that was alone gets a second try: some faults pass.
-    for number in range(len(slices)):
+    # One of them may be to blame. An item that was alone gets a second try: some faults pass.
+    for number in range(count):
         if wanted(number):
-            error = _together(model, slices, [number], deliver)
+            error = _try(run, [number], deliver)
             if error is not None:
                 deliver(number, failure_of(error))
     return False
@@ -70,24 +64,20 @@ def failure_of(error: Exception) -> Failure:
     return Failure("error", f"the model failed with {kind}; the log has the trace")
 
 
-def _together(
-    model: RerankModel, slices: Sequence[Pairs], numbers: Sequence[int], deliver: Deliver
+def _try(
+    run: Callable[[Sequence[int]], Sequence[R | Failure]],
+    numbers: Sequence[int],
+    deliver: Callable[[int, R | Failure], None],
 ) -> Exception | None:
-    """Score some of the slices in one batch and hand out the scores; returns what went wrong."""
+    """Run some of the items in one batch and hand out what comes; returns what went wrong."""
     try:
-        results = score_together(model, [slices[number] for number in numbers])
+        results = run(numbers)
     except TwofoldError as error:
         log.warning("%s", error.message)
         return error
     except Exception as error:
         log.exception("the model failed on a batch of %d requests", len(numbers))
         return error
-    for number, scores in zip(numbers, results, strict=True):
-        deliver(number, _checked(scores))
+    for number, result in zip(numbers, results, strict=True):
+        deliver(number, result)
     return None
-
-
-def _checked(scores: PairScores) -> Result:
-    if np.isfinite(scores.scores).all():
-        return scores
-    return Failure("error", "the model gave a score that is not a finite number")

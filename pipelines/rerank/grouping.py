@@ -1,10 +1,30 @@
 """One call of the model for the slices of many requests."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from pipelines.ports import Pairs, PairScores, RerankModel
+from pipelines.rerank.attempt import Failure, attempt
+
+
+def score_each(
+    model: RerankModel,
+    slices: Sequence[Pairs],
+    *,
+    wanted: Callable[[int], bool],
+    deliver: Callable[[int, PairScores | Failure], None],
+) -> bool:
+    """Score slices together, or each by itself if that fails; arguments as of `attempt`."""
+    return attempt(
+        lambda numbers: [
+            _finite(scores)
+            for scores in score_together(model, [slices[number] for number in numbers])
+        ],
+        len(slices),
+        wanted=wanted,
+        deliver=deliver,
+    )
 
 
 def score_together(model: RerankModel, slices: Sequence[Pairs]) -> list[PairScores]:
@@ -38,3 +58,9 @@ def _check(batch: Sequence[Pairs], results: Sequence[PairScores]) -> None:
     found = [len(result.scores) for result in results]
     if found != expected:
         raise ValueError(f"the model returned {found} scores for {expected} passages")
+
+
+def _finite(scores: PairScores) -> PairScores | Failure:
+    if np.isfinite(scores.scores).all():
+        return scores
+    return Failure("error", "the model gave a score that is not a finite number")

@@ -21,13 +21,15 @@ from typing import NamedTuple
 
 from pipelines.ports import (
     Pairs,
+    PairScores,
     RerankModel,
     RerankOutcome,
     RerankProfile,
     RerankRequest,
 )
-from pipelines.rerank.attempt import Failure, Result, attempt
+from pipelines.rerank.attempt import Failure
 from pipelines.rerank.batch import Batch, Scheduler
+from pipelines.rerank.grouping import score_each
 from pipelines.rerank.progress import Progress
 from pipelines.rerank.turns import Slice, Work, estimate_tokens
 from twofold.schema import RerankStatus
@@ -187,7 +189,7 @@ class InProcessReranker:
         seconds = None
         try:
             started = self._clock()
-            if attempt(
+            if score_each(
                 self._model,
                 [part.pairs for part in parts],
                 wanted=lambda number: self._wanted(parts[number]),
@@ -203,7 +205,7 @@ class InProcessReranker:
         with self._changed:
             return part.call.id in self._calls and part.call.request.deadline > self._clock()
 
-    def _deliver(self, part: "_Part", result: Result) -> None:
+    def _deliver(self, part: "_Part", result: PairScores | Failure) -> None:
         with self._changed:
             if part.call.id not in self._calls:
                 return

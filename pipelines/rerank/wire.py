@@ -81,6 +81,43 @@ class EmbedCall(msgspec.Struct, frozen=True, tag="embed"):
 Call: TypeAlias = RerankCall | EmbedCall
 
 
+class Stream(NamedTuple):
+    """A request stream, the calls that belong into it, and the keys beside it."""
+
+    key: str
+    calls: type[Call]
+
+    @classmethod
+    def rerank(cls, name: str) -> "Stream":
+        """Of the reranker that the setting names so."""
+        return cls(f"twofold:rerank:{name}", RerankCall)
+
+    @classmethod
+    def embed(cls, name: str) -> "Stream":
+        """Of the embedder that the setting names so."""
+        return cls(f"twofold:embed:{name}", EmbedCall)
+
+    @property
+    def workers(self) -> str:
+        return f"{self.key}:workers"
+
+    @property
+    def model(self) -> str:
+        return f"{self.key}:model"
+
+    @property
+    def epoch(self) -> str:
+        return f"{self.key}:epoch"
+
+    @property
+    def dead(self) -> str:
+        return f"{self.key}:dead"
+
+    def worker(self, consumer: str) -> str:
+        """Where a consumer announces itself."""
+        return f"{self.key}:worker:{consumer}"
+
+
 # --- Replies --------------------------------------------------------------------------------
 
 
@@ -217,7 +254,10 @@ class Envelope(NamedTuple):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_calls: msgspec.msgpack.Decoder[Call] = msgspec.msgpack.Decoder(Call)
+_calls: dict[type[Call], msgspec.msgpack.Decoder[Call]] = {
+    RerankCall: msgspec.msgpack.Decoder(RerankCall),
+    EmbedCall: msgspec.msgpack.Decoder(EmbedCall),
+}
 _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 _announcements = msgspec.msgpack.Decoder(Announcement)
 
@@ -253,14 +293,16 @@ def unseal(fields: Fields) -> Envelope:
         raise WireError("its envelope is not text") from None
 
 
-def read_call(envelope: Envelope) -> Call:
-    """The request in an envelope.
+def read_call(envelope: Envelope, kind: type[Call]) -> Call:
+    """The request in an envelope, of the kind that belongs into the stream it came from.
 
     Raises:
         UnknownVersion: It was sealed by another version of Twofold.
-        WireError: The body does not fit the schema.
+        WireError: The body does not fit the schema, or nobody says where the answer goes.
     """
-    return _read(envelope, _calls)
+    if not envelope.to.startswith(REPLIES):
+        raise WireError("it names no reply stream")
+    return _read(envelope, _calls[kind])
 
 
 def read_reply(envelope: Envelope) -> Reply:
