@@ -44,7 +44,15 @@ def execute_all(
     """
     pipeline = client.pipeline(transaction=False)
     for command in commands:
-        # The library cannot tell by itself that an answer to XCLAIM holds no entries.
-        options = {"parse_justid": True} if command[-1] == "JUSTID" else {}
-        pipeline.execute_command(*command, **options)  # type: ignore[no-untyped-call]
+        pipeline.execute_command(*command, **hints(command))  # type: ignore[no-untyped-call]
     return pipeline.execute(raise_on_error=raising)
+
+
+def hints(command: Command) -> dict[str, bool]:
+    """What the library cannot tell by itself of the answer to a raw command."""
+    match command[0], command[-1]:
+        case "XCLAIM", "JUSTID":
+            return {"parse_justid": True}
+        case "XPENDING", _:
+            return {"parse_detail": True}
+    return {}

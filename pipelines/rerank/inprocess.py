@@ -29,8 +29,8 @@ from pipelines.ports import (
 )
 from pipelines.rerank.attempt import Failure
 from pipelines.rerank.batch import Batch, Scheduler
+from pipelines.rerank.caller import Caller
 from pipelines.rerank.grouping import score_each
-from pipelines.rerank.progress import Progress
 from pipelines.rerank.turns import Slice, Work, estimate_tokens
 from twofold.schema import RerankStatus
 
@@ -69,7 +69,7 @@ class InProcessReranker:
         self._ids = map(str, itertools.count())
         # Guards the scheduler and all below; notified when there is work, and on close.
         self._changed = threading.Condition()
-        self._calls: dict[str, _Call] = {}
+        self._calls: dict[str, Caller] = {}
         self._worker: threading.Thread | None = None
         self._closed = False
         self._deaths = 0
@@ -84,7 +84,7 @@ class InProcessReranker:
         return self._model.profile
 
     async def rerank(self, request: RerankRequest) -> RerankOutcome:
-        call = _Call(next(self._ids), request, self._clock())
+        call = Caller(next(self._ids), request, self._clock())
         costs = [max(1, self._tokens(passage)) for passage in request.passages]
         if costs and self._admit(call, costs):
             try:
@@ -112,7 +112,7 @@ class InProcessReranker:
 
     # --- On the caller's loop -----------------------------------------------------------
 
-    def _admit(self, call: "_Call", costs: Sequence[int]) -> bool:
+    def _admit(self, call: "Caller", costs: Sequence[int]) -> bool:
         """Queue the call, or settle it at once with the reason why not."""
         with self._changed:
             now = self._clock()
@@ -134,7 +134,7 @@ class InProcessReranker:
             self._bury(no_thread)
 
     def _refusal(
-        self, call: "_Call", costs: Sequence[int], now: float
+        self, call: "Caller", costs: Sequence[int], now: float
     ) -> tuple[RerankStatus, str] | None:
         deadline = call.request.deadline
         if self._closed:
@@ -147,7 +147,7 @@ class InProcessReranker:
         overload = self._scheduler.offer(Work(call.id, costs, deadline, call.arrival), now)
         return None if overload is None else ("overloaded", overload)
 
-    def _withdraw(self, call: "_Call") -> None:
+    def _withdraw(self, call: "Caller") -> None:
         """The caller stops waiting: scored, at its deadline, or gone."""
         with self._changed:
             self._scheduler.cancel(call.id)
@@ -227,7 +227,7 @@ class InProcessReranker:
 
     # --- On either, under the lock ------------------------------------------------------
 
-    def _settle(self, call: "_Call", status: RerankStatus, reason: str) -> None:
+    def _settle(self, call: "Caller", status: RerankStatus, reason: str) -> None:
         """End a call; whatever of it still waits is not scored any more."""
         self._scheduler.cancel(call.id)
         self._calls.pop(call.id, None)
@@ -238,34 +238,10 @@ class InProcessReranker:
             self._settle(call, status, reason)
 
 
-class _Call:
-    """A caller and the answer that it waits for."""
-
-    def __init__(self, call_id: str, request: RerankRequest, arrival: float) -> None:
-        self.id = call_id
-        self.request = request
-        self.arrival = arrival
-        self.progress = Progress(len(request.passages), arrival)
-        self.settled = asyncio.Event()
-        self.status: RerankStatus = "timeout"
-        self.reason = "the deadline came first"
-        self._loop = asyncio.get_running_loop()
-
-    def settle(self, status: RerankStatus, reason: str) -> None:
-        """Wake the caller, from any thread."""
-        self.status, self.reason = status, reason
-        # A loop that is closed has no caller left to wake.
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self.settled.set)
-
-    def outcome(self, now: float) -> RerankOutcome:
-        return self.progress.outcome(self.status, self.reason, now)
-
-
 class _Part(NamedTuple):
     """What a batch holds of one call."""
 
-    call: _Call
+    call: Caller
     piece: Slice
 
     @property

@@ -35,7 +35,6 @@ from twofold.errors import ConfigurationError
 log = logging.getLogger(__name__)
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 2.0
-WAIT_S = 1.0
 HANGS_AFTER_S = 120.0
 
 
@@ -178,7 +177,7 @@ class RedisWorker:
         entries = self._take_over(counts)
         if entries or any(served.waiting for served in self._served.values()):
             return entries + (self._consumer.read(counts) if counts else [])
-        return self._consumer.wait(tuple(counts), min(counts.values()), WAIT_S)
+        return self._consumer.wait(tuple(counts), min(counts.values()), self._beat_s)
 
     def _take_over(self, streams: Iterable[Stream]) -> list[Entry]:
         now = self._clock.local()

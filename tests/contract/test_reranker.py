@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import numpy as np
 import pytest
@@ -10,6 +12,11 @@ import pytest
 from pipelines.ports import Reranker, RerankModel, RerankOutcome, RerankRequest
 from pipelines.rerank.batch import Scheduler
 from pipelines.rerank.inprocess import InProcessReranker
+from pipelines.rerank.link import Link
+from pipelines.rerank.redis_streams import RedisReranker
+from pipelines.rerank.redis_worker import RedisWorker
+from tests.support.redis import RedisServer
+from tests.support.rerank_workers import BEAT_S, supervised
 from tests.support.reranking import FATAL, NOT_A_NUMBER, POISON, OverlapModel
 
 pytestmark = pytest.mark.anyio
@@ -18,26 +25,59 @@ ANSWER_MARGIN_S = 0.1
 QUERY = "red green blue"
 
 
-def in_process(model: RerankModel) -> Reranker:
+def scheduler() -> Scheduler:
     """Batches of about ten passages, so that requests take several."""
-    return InProcessReranker(
-        model,
-        scheduler=Scheduler(budget=10, quantum=50, max_pairs=2_000),
-        tokens=lambda _: 1,
-        drain_s=1.0,
-    )
+    return Scheduler(budget=10, quantum=50, max_pairs=2_000)
 
 
-@pytest.fixture(params=[in_process])
+@asynccontextmanager
+async def in_process(model: RerankModel, _: RedisServer) -> AsyncIterator[Reranker]:
+    yield InProcessReranker(model, scheduler=scheduler(), tokens=lambda _: 1, drain_s=1.0)
+
+
+@asynccontextmanager
+async def over_redis(model: RerankModel, server: RedisServer) -> AsyncIterator[Reranker]:
+    """A worker on a thread of this process, and a stream of its own."""
+    name = uuid.uuid4().hex
+
+    def worker() -> RedisWorker:
+        return RedisWorker(
+            server.url,
+            reranker=(name, model),
+            scheduler=scheduler(),
+            tokens=lambda _: 1,
+            drain_s=1.0,
+            beat_s=BEAT_S,
+        )
+
+    link = Link(server.url, beat_s=BEAT_S)
+    with supervised(worker):
+        reranker = RedisReranker(link, name, max_pairs=2_000, tokens=lambda _: 1, drain_s=1.0)
+        await until_known(reranker)
+        yield reranker
+        await reranker.close()
+        await link.close()
+
+
+async def until_known(reranker: RedisReranker) -> None:
+    """Wait until the worker has announced itself."""
+    deadline = time.monotonic() + 10.0
+    while await reranker.trouble():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture(params=[in_process, over_redis])
 async def started(
-    request: pytest.FixtureRequest,
+    request: pytest.FixtureRequest, shared_redis: RedisServer
 ) -> AsyncIterator[tuple[Reranker, OverlapModel]]:
-    build: Callable[[RerankModel], Reranker] = request.param
+    build: Callable[[RerankModel, RedisServer], AbstractAsyncContextManager[Reranker]]
+    build = request.param
     model = OverlapModel()
-    reranker = build(model)
-    yield reranker, model
-    model.gate.set()
-    await reranker.close()
+    async with build(model, shared_redis) as reranker:
+        yield reranker, model
+        model.gate.set()
+        await reranker.close()
 
 
 @pytest.fixture
@@ -174,9 +214,9 @@ async def test_more_than_the_queue_holds_is_refused_at_once(
     model.gate.clear()
     first = asyncio.create_task(reranker.rerank(ask(*many(10))))
     await reached(model)
-    second = asyncio.create_task(reranker.rerank(ask(*many(1_995))))
+    second = asyncio.create_task(reranker.rerank(ask(*many(1_985))))
     await asyncio.sleep(0.05)
-    refused = await reranker.rerank(ask(*many(10)))
+    refused = await reranker.rerank(ask(*many(20)))
     model.gate.set()
     assert refused.status == "overloaded"
     assert refused.scored == 0

@@ -1,0 +1,97 @@
+"""Queries embedded by the workers: the API process has no model."""
+
+import asyncio
+import time
+
+from pipelines.ports import Vector
+from pipelines.rerank.fleet import Fleet
+from pipelines.rerank.link import Link
+from pipelines.rerank.outbox import Outbox
+from pipelines.rerank.wire import (
+    Announcement,
+    EmbedCall,
+    Embedded,
+    Refused,
+    Reply,
+    Stream,
+    WireError,
+)
+from twofold.errors import Unavailable
+
+RETRY_S = 1
+
+
+class QueuedQueryEmbedder:
+    """A QueryEmbedder over the workers of one stream; for one event loop.
+
+    Args:
+        link: To Redis; whoever made it closes it.
+        name: Of the stream: the setting of the embedder, the same here and at the workers.
+        most: Queries that may wait at once, of this process.
+    """
+
+    def __init__(self, link: Link, name: str, *, most: int = 1_024) -> None:
+        self._fleet = Fleet(link, Stream.embed(name), role="embeds")
+        self._outbox = Outbox(link, self._fleet)
+        self._most = most
+
+    @property
+    def name(self) -> str:
+        return self._announced.model
+
+    @property
+    def dimensions(self) -> int:
+        return self._announced.dimensions or 0
+
+    async def embed(self, query: str, *, instruction: str | None = None, deadline: float) -> Vector:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            trouble = await self._fleet.ready()
+            if trouble is None and len(self._outbox.sent) >= self._most:
+                trouble = f"{self._most} queries wait for it already"
+            if trouble is not None:
+                raise unavailable(trouble)
+            return await self._ask(query, instruction, deadline)
+
+    async def _ask(self, query: str, instruction: str | None, deadline: float) -> Vector:
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+        def make(budget_s: float, deadline_s: float) -> EmbedCall:
+            return EmbedCall(query, budget_s, deadline_s, instruction)
+
+        def receive(reply: Reply) -> None:
+            self._outbox.forget(sent)
+            if not answer.done():
+                answer.set_result(reply)
+
+        sent = self._outbox.send(make, deadline=deadline, handler=receive)
+        try:
+            return self._vector(await answer)
+        finally:
+            self._outbox.withdraw(sent)
+
+    def _vector(self, reply: Reply) -> Vector:
+        match reply:
+            case Embedded():
+                try:
+                    return reply.unpacked()
+                except WireError as error:
+                    raise unavailable(f"a worker's reply cannot be read: {error}") from None
+            case Refused("timeout"):
+                raise TimeoutError
+            case Refused(status, reason):
+                if status == "unavailable":
+                    self._fleet.doubt()
+                raise unavailable(reason)
+        raise unavailable("a worker answered something else than a vector")
+
+    @property
+    def _announced(self) -> Announcement:
+        announced = self._fleet.model
+        if announced is None:
+            raise unavailable(self._fleet.trouble or "no worker that embeds has ever come up")
+        return announced
+
+
+def unavailable(reason: str) -> Unavailable:
+    """The error of a search that cannot have its query embedded."""
+    return Unavailable(what="The embedder", reason=reason, seconds=RETRY_S, retry_after=RETRY_S)
