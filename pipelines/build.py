@@ -1,8 +1,8 @@
 """The only place that chooses implementations. Nothing heavy is imported before it is chosen."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,12 +20,16 @@ from pipelines.ports import Closeable, Embedder, QueryEmbedder, Reranker, Rerank
 from pipelines.query_vectors import QueryVectors
 from pipelines.rerank.batch import Scheduler
 from pipelines.rerank.cached import CachedReranker
+from pipelines.rerank.client import connect
 from pipelines.rerank.disabled import DisabledReranker
 from pipelines.rerank.inprocess import InProcessReranker
+from pipelines.rerank.redis_worker import RedisWorker
+from pipelines.rerank.wire import Stream
 from pipelines.search import Search
 from pipelines.settings import Settings
 from pipelines.store.blobs import LocalBlobs
 from pipelines.store.edge import EdgeStore
+from twofold.errors import ConfigurationError
 
 LONGEST_CHUNK = 512
 """Tokens of a chunk when nobody says otherwise: passages that an answer can quote, also from a
@@ -130,6 +134,62 @@ async def embedded(
             ),
             parts={"ingestion": Part(drain.state)},
         )
+
+
+@contextmanager
+def rerank_worker(
+    settings: Settings, *, choose: Callable[[Settings], Models] = chosen_models
+) -> Iterator[RedisWorker]:
+    """A worker that reranks, and embeds the queries of API processes that have no model.
+
+    Raises:
+        StartupError: It cannot run like this; the sentence says what to change.
+    """
+    url, streams = required_redis(settings), worker_streams(settings)
+    if not streams:
+        raise ConfigurationError(
+            setting="TWOFOLD_RERANKER=none",
+            reason="with TWOFOLD_QUERY_EMBEDDER=local there is nothing for this worker to do",
+        )
+    models = choose(settings)
+    with ExitStack() as stack:
+        for each in models:
+            if isinstance(each, Closeable):
+                stack.callback(each.close)
+        embeds = Stream.embed(settings.embedder) in streams
+        yield RedisWorker(
+            url,
+            embedder=(settings.embedder, models.embedder) if embeds else None,
+            reranker=(settings.reranker, models.reranker) if models.reranker else None,
+            # An urgent query waits for the batch that the device is at.
+            scheduler=Scheduler(max_pairs=settings.rerank_queue_pairs, batch_s=0.2),
+            drain_s=settings.drain_s,
+        )
+
+
+def worker_streams(settings: Settings) -> list[Stream]:
+    """What a rerank worker reads."""
+    streams = []
+    if settings.query_embedder != "local":
+        streams.append(Stream.embed(settings.embedder))
+    if settings.reranker != "none":
+        streams.append(Stream.rerank(settings.reranker))
+    return streams
+
+
+def required_redis(settings: Settings) -> str:
+    """URL of the Redis server; whether it answers is another question.
+
+    Raises:
+        ConfigurationError: None is set, or it is no URL of a Redis server.
+    """
+    if settings.redis_url is None:
+        raise ConfigurationError(
+            setting="TWOFOLD_REDIS_URL", reason="a worker needs one, such as redis://HOST:6379/0"
+        )
+    url = settings.redis_url.get_secret_value()
+    connect(url).close()
+    return url
 
 
 def rerank_queue(model: RerankModel | None, *, max_pairs: int) -> Reranker:

@@ -7,6 +7,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from twofold.errors import ConfigurationError
+
 Command: TypeAlias = tuple[str | bytes | int, ...]
 
 TIMEOUT_S = 4.0
@@ -16,14 +18,25 @@ def connect(url: str) -> "redis.Redis":
     """A client that tries each command once: what a retry means is for its caller to know.
 
     Blocking reads have to be shorter than TIMEOUT_S, or they look like a server that hangs.
+
+    Raises:
+        ConfigurationError: The URL is none of a Redis server.
     """
-    return redis.Redis.from_url(
-        url,
-        protocol=2,
-        retry=Retry(NoBackoff(), 0),
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-    )
+    try:
+        return redis.Redis.from_url(
+            url,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+        )
+    except ValueError as error:
+        raise bad_url(error) from None
+
+
+def bad_url(error: ValueError) -> ConfigurationError:
+    """What to tell the operator of a URL that the library does not take."""
+    return ConfigurationError(setting="TWOFOLD_REDIS_URL", reason=str(error))
 
 
 # What a command answers is as different as the commands are.

@@ -21,7 +21,7 @@ import redis.asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from pipelines.rerank.client import Command, hints
+from pipelines.rerank.client import Command, bad_url, hints
 from pipelines.rerank.clock import RedisClock
 from pipelines.rerank.consumer import dead_letter
 from pipelines.rerank.quiet import Quiet
@@ -66,6 +66,9 @@ class Link:
     Args:
         url: Of the Redis server.
         beat_s: Between two looks at the workers.
+
+    Raises:
+        ConfigurationError: The URL is none of a Redis server.
     """
 
     def __init__(self, url: str, *, beat_s: float = 1.0) -> None:
@@ -226,10 +229,13 @@ class Link:
 
 
 def _client(url: str, timeout_s: float) -> "aioredis.Redis":
-    return aioredis.Redis.from_url(
-        url,
-        protocol=2,
-        retry=Retry(NoBackoff(), 0),
-        socket_timeout=timeout_s,
-        socket_connect_timeout=TIMEOUT_S,
-    )
+    try:
+        return aioredis.Redis.from_url(
+            url,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=timeout_s,
+            socket_connect_timeout=TIMEOUT_S,
+        )
+    except ValueError as error:
+        raise bad_url(error) from None

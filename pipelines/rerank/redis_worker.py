@@ -209,6 +209,7 @@ class RedisWorker:
 
     def _drain(self) -> None:
         """Finish what was read, as far as there is time, and hand the rest back."""
+        log.info("stopping: no more is read, what was read is finished")
         end = self._clock.local() + self._drain_s
         with self._quietly():
             self._heartbeat.retract()
