@@ -96,7 +96,10 @@ class Unauthenticated(RequestError):
     """No key came with the request, or one that is not known."""
 
     code = "unauthenticated"
-    template = "Send a valid API key in the header 'Authorization: Bearer KEY'."
+    template = (
+        "Send a valid API key in the header 'Authorization: Bearer KEY'; Twofold's own clients "
+        "read it from TWOFOLD_API_KEY."
+    )
 
 
 class Forbidden(RequestError):

@@ -101,10 +101,13 @@ def middleware(settings: Settings, door: Doorkeeper, quotas: Quotas) -> list[Mid
                 expose_headers=["Retry-After", "X-Request-ID"],
             )
         )
+    places = settings.max_requests_in_flight
+    # Without keys there is one tenant, and nobody to keep places for.
+    share = places if door.file is None else max(1, places // 2)
     return [
         *passed,
         Middleware(Gate, door=door, quotas=quotas),
-        Middleware(InFlight, places=settings.max_requests_in_flight),
+        Middleware(InFlight, places=places, share=share),
         Middleware(BodyLimit, cap=cap),
     ]
 

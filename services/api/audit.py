@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.auth import Caller, scope_of
+from services.api.browsers import SAFE
 
 log = logging.getLogger("twofold.audit")
+log.setLevel(logging.INFO)  # whatever the level of everything else
 
 REFUSALS = frozenset({401, 403, 429})
 STRANGERS_PER_S = 10
@@ -47,13 +49,13 @@ class Audit:
         try:
             await self.app(scope, receive, noted)
         finally:
-            changes = scope_of(scope["method"], scope["path"]) in {"write", "admin"}
-            if changes or status in REFUSALS:
+            if changes(scope) or status in REFUSALS:
                 self._write(scope, status)
 
     def _write(self, scope: Scope, status: int) -> None:
         caller: Caller | None = scope["state"].get("caller")
         line: dict[str, object] = {
+            "log": log.name,
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "key": caller.key_id if caller else None,
             "tenant": caller.tenant if caller else None,
@@ -78,6 +80,12 @@ class Audit:
             return True
         self._unsaid += 1
         return False
+
+
+def changes(scope: Scope) -> bool:
+    """Whether the request is one that may change something."""
+    needed = scope_of(scope["method"], scope["path"])
+    return needed in {"write", "admin"} and scope["method"] not in SAFE
 
 
 def action(scope: Scope) -> str:

@@ -6,12 +6,13 @@ waits for.
 
 import asyncio
 import logging
+from collections import Counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.auth import OPEN
 from services.api.errors import response_of
-from twofold.errors import Overloaded
+from twofold.errors import Overloaded, TooManyRequests, TwofoldError
 
 log = logging.getLogger(__name__)
 
@@ -28,30 +29,45 @@ class InFlight:
     Args:
         app: What comes behind.
         places: How many at once, of either kind.
+        share: How many of them one tenant may take, so that there are some for the others.
     """
 
-    def __init__(self, app: ASGIApp, places: int) -> None:
+    def __init__(self, app: ASGIApp, places: int, share: int) -> None:
         self.app = app
         self.places = places
-        self._taken = {True: 0, False: 0}
+        self.share = share
+        self._taken: Counter[object] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 503."""
+        """Pass the request on, or answer 503 or 429."""
         if scope["type"] != "http" or scope["path"] in OPEN:
             await self.app(scope, receive, send)
             return
-        watching = scope["path"].endswith(WATCHING)
-        if self._taken[watching] >= self.places:
-            full = Overloaded(places=self.places, seconds=RETRY_S, retry_after=RETRY_S)
+        kind = "watching" if scope["path"].endswith(WATCHING) else "asking"
+        places = (kind, (kind, scope["state"]["caller"].tenant))
+        try:
+            self._take(*places)
+        except TwofoldError as full:
             await response_of(full, scope["state"]["request_id"])(scope, receive, send)
             return
-        self._taken[watching] += 1
         try:
             await self.app(scope, receive, fetched_in_time(send))
         except NotFetched:
             log.info("gave up an answer that its client did not fetch for %.0f s", FETCH_S)
         finally:
-            self._taken[watching] -= 1
+            self._taken.subtract(places)
+            self._taken = +self._taken  # keep none of those who have gone
+
+    def _take(self, everybodys: str, tenants: tuple[str, str]) -> None:
+        if self._taken[everybodys] >= self.places:
+            raise Overloaded(places=self.places, seconds=RETRY_S, retry_after=RETRY_S)
+        if self._taken[tenants] >= self.share:
+            raise TooManyRequests(
+                reason=f"{self.share} of your tenant are being answered, which is its share",
+                seconds=RETRY_S,
+                retry_after=RETRY_S,
+            )
+        self._taken.update((everybodys, tenants))
 
 
 class NotFetched(Exception):

@@ -10,6 +10,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from services.api import connections, overload
+from services.api.auth import Caller
 from services.api.overload import InFlight
 from tests.support.keys import make_key
 from tests.support.server import threaded_server
@@ -92,21 +93,24 @@ def whole_answer(connection: socket.socket) -> bytes:
     return received
 
 
-def scope(path: str) -> Scope:
-    return {"type": "http", "path": path, "state": {"request_id": "r"}}
+def scope(path: str, tenant: str = "local") -> Scope:
+    caller = Caller(tenant, frozenset({"read"}))
+    return {"type": "http", "path": path, "state": {"request_id": "r", "caller": caller}}
 
 
 async def nothing() -> Message:
     raise AssertionError("nobody reads this body")
 
 
-async def status(app: InFlight, path: str = "/search") -> tuple[int, dict[bytes, bytes]]:
+async def status(
+    app: InFlight, path: str = "/search", tenant: str = "local"
+) -> tuple[int, dict[bytes, bytes]]:
     started: list[Message] = []
 
     async def note(message: Message) -> None:
         started.append(message)
 
-    await app(scope(path), nothing, note)
+    await app(scope(path, tenant), nothing, note)
     return started[0]["status"], dict(started[0]["headers"])
 
 
@@ -118,7 +122,7 @@ async def test_more_requests_than_places_are_refused_at_once_and_the_others_answ
         await go.wait()
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
-    app = InFlight(slow, places=2)
+    app = InFlight(slow, places=2, share=2)
     running = [asyncio.create_task(status(app)) for _ in range(2)]
     watching = asyncio.create_task(status(app, "/documents/a/events"))
     alive = asyncio.create_task(status(app, "/healthz"))
@@ -132,11 +136,32 @@ async def test_more_requests_than_places_are_refused_at_once_and_the_others_answ
 
 
 @pytest.mark.anyio
+async def test_a_tenant_that_has_its_share_leaves_places_for_the_others() -> None:
+    go = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await go.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    app = InFlight(slow, places=4, share=2)
+    running = [asyncio.create_task(status(app, tenant="busy")) for _ in range(2)]
+    await asyncio.sleep(0)
+    refused, headers = await status(app, tenant="busy")
+    assert (refused, headers[b"retry-after"]) == (429, b"1")
+    other = asyncio.create_task(status(app, tenant="calm"))
+    await asyncio.sleep(0)
+    assert not other.done()
+    go.set()
+    assert [answer[0] for answer in await asyncio.gather(*running, other)] == [200] * 3
+    assert not app._taken
+
+
+@pytest.mark.anyio
 async def test_a_place_is_free_again_when_its_request_fails_or_its_client_leaves() -> None:
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         raise ValueError
 
-    app = InFlight(broken, places=1)
+    app = InFlight(broken, places=1, share=1)
     for _ in range(3):
         with pytest.raises(ValueError):  # noqa: PT011 - its own
             await status(app)
@@ -144,7 +169,7 @@ async def test_a_place_is_free_again_when_its_request_fails_or_its_client_leaves
     async def endless(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.Event().wait()
 
-    app = InFlight(endless, places=1)
+    app = InFlight(endless, places=1, share=1)
     for _ in range(3):
         left = asyncio.create_task(status(app))
         await asyncio.sleep(0)
@@ -165,7 +190,7 @@ async def test_an_answer_that_nobody_fetches_gives_its_place_back(
     async def deaf(message: Message) -> None:
         await asyncio.Event().wait()
 
-    app = InFlight(talkative, places=1)
+    app = InFlight(talkative, places=1, share=1)
     for _ in range(3):
         await app(scope("/search"), nothing, deaf)
     assert (await status(app))[0] == 200
