@@ -111,7 +111,7 @@ async def write(store: Store, dense: Vector, sparse: Sequence[SparseVector]) -> 
     for number, (document, chunks) in enumerate(documents_of(len(dense))):
         await store.put_documents(TENANT, [document])
         first = number * PER_DOCUMENT
-        await store.stage_chunks(TENANT, "bench", chunks, vectors[first : first + len(chunks)])
+        await store.stage_chunks(TENANT, document, chunks, vectors[first : first + len(chunks)])
         before = time.perf_counter()
         await store.publish(TENANT, ready(document, len(chunks)))
         publishing.append(time.perf_counter() - before)
@@ -220,7 +220,7 @@ def sync_and_flush(folder: Path) -> dict[str, float]:
             document = row("d", collection="durable")
             chunks = chunks_of(document, [f"text {number}" for number in range(20)])
             shard.upsert(
-                [chunk_point(TENANT, "durable", each, vectors_of(each.text)) for each in chunks]
+                [chunk_point(TENANT, document, each, vectors_of(each.text)) for each in chunks]
             )
             started = time.perf_counter()
             durably()

@@ -2,14 +2,20 @@
 
 An upload is accepted when its bytes, the file that says whose they are, and its ledger row are on
 disk, in this order: whatever is cut off in between leaves no row without its bytes.
+
+Other processes accept uploads at the same time, also of the same document. Nothing is locked: a
+decision names the row that it came from, the store refuses it when that row has changed, and then
+it is made again from the row that is there now.
 """
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from pipelines import keys
 from pipelines.ports import Blobs, Collection, EmbedderIdentity, IngestQueue, Store
@@ -23,6 +29,13 @@ from twofold.schema import (
     PassageList,
     Verdict,
 )
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+ROUNDS = 20  # times that a decision is made before the others who change the row are too many
+ROUND_S = 0.02  # longest wait before the second one; doubles up to sixteen times that
+AT_ONCE = 16  # rows that are read, and files that are written, at the same time
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,6 @@ class Documents:
     blobs: Blobs
     queue: IngestQueue
     embedder: EmbedderIdentity
-    _deciding: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     async def accept(
         self, tenant: str, collection: str, uploads: Sequence[Upload]
@@ -64,29 +76,31 @@ class Documents:
         """Take uploads in: durable when this returns, searchable when a worker is done.
 
         Raises:
+            Conflict: Others keep changing one of the documents.
             EmbedderMismatch: The collection was built with another model.
             StorageFull: None of the rows was written.
         """
         await self.store.ensure_collection(
             tenant, Collection(collection, self.embedder.name, self.embedder.dimensions)
         )
-        # A verdict compares with the row that is there, so no other upload may come between.
-        async with self._deciding:
-            rows: dict[str, Document] = {}
-            verdicts: dict[str, Verdict] = {}
-            changed: dict[str, Document] = {}
-            for upload in uploads:
-                identity = upload.identity(tenant, collection)
-                known = rows.get(identity) or await self._known(tenant, collection, identity)
-                row, verdict = decide(upload, known, collection=collection, document_id=identity)
-                if row is not known:
-                    row.duplicate_of = await self._duplicate_of(tenant, row, among=changed)
-                    await self._keep(tenant, row, upload.content)
-                    changed[identity] = row
-                rows[identity], verdicts[identity] = row, verdict
-            await self.store.put_documents(tenant, list(changed.values()))
-        await self.queue.submit(tenant, list(changed.values()))
-        return [AcceptedDocument(**dict(row), verdict=verdicts[row.id]) for row in rows.values()]
+        pending = [
+            (upload.id or keys.derived_uuid(tenant, collection, upload.name), upload)
+            for upload in uploads
+        ]
+        decisions: dict[str, Decision] = {}
+        async for _ in turns():
+            fresh = await self._decide(tenant, collection, pending)
+            await self._discard(tenant, decisions, fresh)
+            decisions |= fresh
+            refused = await self._write(tenant, [each for each in fresh.values() if each.changed])
+            pending = [(identity, upload) for identity, upload in pending if identity in refused]
+            if not pending:
+                break
+        changed = [each.row for each in decisions.values() if each.changed]
+        await self.queue.submit(tenant, changed)
+        return [
+            AcceptedDocument(**dict(each.row), verdict=each.verdict) for each in decisions.values()
+        ]
 
     async def retry(self, tenant: str, collection: str, document_id: str) -> Document:
         """Queue a failed document again, with all its attempts.
@@ -94,30 +108,33 @@ class Documents:
         Raises:
             Conflict: It has not failed.
         """
-        async with self._deciding:
-            document = await self.store.get_document(tenant, collection, document_id)
-            if document.status != "failed":
+        async for _ in turns():
+            failed = await self.store.get_document(tenant, collection, document_id)
+            if failed.status != "failed":
                 raise Conflict(
-                    reason=f"document '{document_id}' is '{document.status}', and only a failed "
+                    reason=f"document '{document_id}' is '{failed.status}', and only a failed "
                     "one can be retried; upload it again to change it"
                 )
-            document = requeued(document)
-            await self.store.put_documents(tenant, [document])
+            document = requeued(failed)
+            known = {document_id: failed}
+            if not await self.store.put_documents(tenant, [document], known=known):
+                break
         await self.queue.submit(tenant, [document])
         return document
 
     async def delete(self, tenant: str, collection: str, document_id: str) -> Document:
         """Remove a document: gone from search at once, its files right after."""
-        async with self._deciding:
-            document = await self.store.delete_document(tenant, collection, document_id)
-            async for key in self.blobs.keys(keys.folder(tenant, collection, document_id)):
+        document = await self.store.delete_document(tenant, collection, document_id)
+        # Not the files of a document with this id that somebody uploads just now.
+        async for key in self.blobs.keys(keys.folder(tenant, collection, document_id)):
+            if keys.is_of(key, document):
                 await self.blobs.delete(key)
         return document
 
     async def content(self, tenant: str, collection: str, document_id: str) -> DocumentContent:
         """The extracted text of the live version, which every offset counts in."""
         document, version = await self._live(tenant, collection, document_id)
-        text = await self.blobs.get(keys.text(tenant, collection, document_id, version))
+        text = await self.blobs.get(keys.text(tenant, document, version))
         return DocumentContent(
             id=document.id, collection=collection, version=version, text=text.decode()
         )
@@ -151,27 +168,130 @@ class Documents:
         except DocumentNotFound:
             return None
 
-    async def _duplicate_of(
-        self, tenant: str, row: Document, *, among: Mapping[str, Document]
-    ) -> str | None:
-        """Another document with the same bytes, stored or of the same upload."""
-        stored = await self.store.find_by_sha256(tenant, row.collection, row.sha256)
-        others = (
-            other.id
-            for other in (*stored, *among.values())
-            if other.sha256 == row.sha256 and other.id != row.id
+    async def _decide(
+        self, tenant: str, collection: str, uploads: Sequence[tuple[str, Upload]]
+    ) -> "dict[str, Decision]":
+        """What the uploads make of the rows that are there, by id; writes nothing."""
+        stored = await each_of(
+            {identity for identity, _ in uploads},
+            lambda identity: self._known(tenant, collection, identity),
         )
-        return next(others, None)
+        decisions: dict[str, Decision] = {}
+        for identity, upload in uploads:
+            before = decisions.get(identity)
+            known = before.row if before else stored[identity]
+            row, verdict = decide(upload, known, collection=collection, document_id=identity)
+            decisions[identity] = Decision(stored[identity], row, verdict, upload.content)
+        await self._mark_duplicates(tenant, collection, decisions)
+        return decisions
 
-    async def _keep(self, tenant: str, row: Document, content: bytes | Path) -> None:
-        where = (tenant, row.collection, row.id)
-        await self.blobs.put(keys.original(*where, row.version), content)
-        about = row.model_dump(
-            mode="json", include={"id", "collection", "name", "media_type", "metadata", "sha256"}
+    async def _mark_duplicates(
+        self, tenant: str, collection: str, decisions: "Mapping[str, Decision]"
+    ) -> None:
+        """Note on each new row another document with the same bytes, stored or of this upload."""
+        changed = [each.row for each in decisions.values() if each.changed]
+        stored = await each_of(
+            {row.sha256 for row in changed},
+            lambda sha256: self.store.find_by_sha256(tenant, collection, sha256),
         )
-        await self.blobs.put(
-            keys.identity(*where), json.dumps({"tenant": tenant, **about}).encode()
+        others = {sha256: [row.id for row in rows] for sha256, rows in stored.items()}
+        for row in changed:
+            same = others[row.sha256]
+            row.duplicate_of = next((each for each in same if each != row.id), None)
+            same.append(row.id)
+
+    async def _write(self, tenant: str, decisions: "Sequence[Decision]") -> set[str]:
+        """Write files, then rows; returns the ids whose row is another by now."""
+        by_id = {each.row.id: each for each in decisions}
+        await each_of(by_id, lambda identity: self._keep(tenant, by_id[identity]))
+        return await self.store.put_documents(
+            tenant,
+            [each.row for each in decisions],
+            known={identity: each.known for identity, each in by_id.items()},
         )
+
+    async def _keep(self, tenant: str, decision: "Decision") -> None:
+        row = decision.row
+        await self.blobs.put(keys.original(tenant, row), decision.content)
+        await self.blobs.put(keys.identity(tenant, row), identity_of(tenant, row))
+
+    async def _discard(
+        self, tenant: str, refused: "Mapping[str, Decision]", fresh: "Mapping[str, Decision]"
+    ) -> None:
+        """Remove the files of decisions that were refused, unless the row that won needs them."""
+        for identity, now in fresh.items():
+            if (lost := refused.get(identity)) is None or not lost.changed:
+                continue
+            for key_of in (keys.original, keys.identity):
+                key = key_of(tenant, lost.row)
+                if now.known is None or key != key_of(tenant, now.known):
+                    await self.blobs.delete(key)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of a document.
+
+    Attributes:
+        known: The row that it came from; None: there was none.
+        row: The row to be.
+    """
+
+    known: Document | None
+    row: Document
+    verdict: Verdict
+    content: bytes | Path = field(repr=False)
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to write."""
+        return self.row is not self.known
+
+
+async def turns() -> AsyncIterator[None]:
+    """Once for every time that a decision may be made, with a growing rest in between.
+
+    Raises:
+        Conflict: It was made too often.
+    """
+    for turn in range(ROUNDS):
+        yield
+        longest_s = ROUND_S * 2 ** min(turn, 4)
+        await asyncio.sleep(random.uniform(0, longest_s))  # noqa: S311
+    raise Conflict(
+        reason="others keep changing a document of this request at the same time; try again"
+    )
+
+
+async def each_of(items: Iterable[T], answer: Callable[[T], Awaitable[R]]) -> dict[T, R]:
+    """Answers by item, a few of them at a time."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(item: T) -> R:
+        async with slots:
+            return await answer(item)
+
+    distinct = list(dict.fromkeys(items))
+    return dict(zip(distinct, await asyncio.gather(*map(one, distinct)), strict=True))
+
+
+def identity_of(tenant: str, row: Document) -> bytes:
+    """The file beside the bytes: all that a lost store is made anew from."""
+    about = row.model_dump(
+        mode="json",
+        include={
+            "id",
+            "collection",
+            "name",
+            "media_type",
+            "metadata",
+            "size",
+            "sha256",
+            "version",
+            "created_at",
+        },
+    )
+    return json.dumps({"tenant": tenant, **about}).encode()
 
 
 def decide(

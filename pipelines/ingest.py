@@ -76,7 +76,7 @@ class Ingest:
     async def _parse(self, work: Work) -> Parsed:
         await work.advance(status="parsing", progress=0.0)
         row = work.row
-        async with self.blobs.as_file(keys.original(*work.where, row.version)) as path:
+        async with self.blobs.as_file(keys.original(work.tenant, row)) as path:
             return await asyncio.to_thread(
                 self.parser.parse, path, name=row.name, media_type=row.media_type
             )
@@ -100,8 +100,8 @@ class Ingest:
         self, work: Work, parsed: Parsed, chunks: Sequence[Chunk], vectors: Sequence[Vectors]
     ) -> None:
         row = work.row
-        await self.blobs.put(keys.text(*work.where, row.version), parsed.text.encode())
-        await self.store.stage_chunks(work.tenant, row.collection, chunks, vectors)
+        await self.blobs.put(keys.text(work.tenant, row), parsed.text.encode())
+        await self.store.stage_chunks(work.tenant, row, chunks, vectors)
         await work.publish(
             status="ready",
             progress=1.0,
@@ -112,7 +112,7 @@ class Ingest:
             media_type=parsed.media_type,
         )
         async for key in self.blobs.keys(keys.folder(*work.where)):
-            if (version := keys.version_of(key)) is not None and version < row.version:
+            if keys.is_left_behind(key, work.tenant, row):
                 await self.blobs.delete(key)
 
     async def _failed(self, work: Work, code: str, message: str, *, again: bool = True) -> None:
@@ -124,6 +124,7 @@ class Ingest:
         """Remove the one file that this worker alone has written, unless it is in use."""
         with suppress(DocumentNotFound):
             row = await self.store.get_document(*work.where)
-            if work.row.version in (row.version, row.live_version):
+            same = row.created_at == work.row.created_at
+            if same and work.row.version in (row.version, row.live_version):
                 return
-        await self.blobs.delete(keys.text(*work.where, work.row.version))
+        await self.blobs.delete(keys.text(work.tenant, work.row))

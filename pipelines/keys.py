@@ -1,15 +1,22 @@
 """Where a document's files lie: the keys under which `Blobs` holds them.
 
-    TENANT/COLLECTION/UUID/document.json   who it is: enough to rebuild a lost store from files
-    TENANT/COLLECTION/UUID/original-N      the bytes as uploaded, at version N
-    TENANT/COLLECTION/UUID/text-N          the text that the offsets of version N count in
+    TENANT/COLLECTION/UUID/original-N-TIME-CONTENT   the bytes as uploaded
+    TENANT/COLLECTION/UUID/document-N-TIME-CONTENT   who they are: enough to rebuild a lost store
+    TENANT/COLLECTION/UUID/text-N-TIME               the text that the offsets of a version count in
 
 The uuid is made from the document's id, which is any string; nothing that a caller names becomes
-part of a path. The version in the name lets a worker sweep what is older than its own without
-ever touching what a newer upload has just written.
+part of a path. N is the version and TIME when the document was first uploaded: together they are
+an upload that the ledger has taken. CONTENT stands for the bytes, the name and the metadata, so
+that two processes which take uploads for the same version at once write to different keys, and
+the one that the ledger refuses has overwritten nothing. TIME keeps a document apart from the one
+of the same id that was deleted before it.
 """
 
+import json
+from datetime import UTC, datetime
 from uuid import UUID, uuid5
+
+from twofold.schema import Document
 
 NAMESPACE = UUID("6f0d2a52-6a0e-5c53-9d0b-3f3f3c1a7a11")
 """Namespace of every uuid that Twofold derives."""
@@ -25,22 +32,53 @@ def folder(tenant: str, collection: str, document_id: str) -> str:
     return f"{tenant}/{collection}/{derived_uuid(tenant, collection, document_id)}/"
 
 
-def identity(tenant: str, collection: str, document_id: str) -> str:
+def identity(tenant: str, document: Document) -> str:
     """Key of the small file that says whose bytes these are."""
-    return folder(tenant, collection, document_id) + "document.json"
+    return _of_upload("document", tenant, document)
 
 
-def original(tenant: str, collection: str, document_id: str, version: int) -> str:
+def original(tenant: str, document: Document) -> str:
     """Key of the bytes as uploaded."""
-    return folder(tenant, collection, document_id) + f"original-{version}"
+    return _of_upload("original", tenant, document)
 
 
-def text(tenant: str, collection: str, document_id: str, version: int) -> str:
-    """Key of the extracted text of a version."""
-    return folder(tenant, collection, document_id) + f"text-{version}"
+def text(tenant: str, document: Document, version: int | None = None) -> str:
+    """Key of the extracted text of a version, by default the one that the row is at."""
+    return _of_version("text", tenant, document, version or document.version)
 
 
-def version_of(key: str) -> int | None:
-    """The version that a key belongs to; None for what all versions share."""
-    _, dash, number = key.rpartition("-")
-    return int(number) if dash and number.isdigit() else None
+def is_of(key: str, document: Document) -> bool:
+    """Whether a file is of this document, and not of one with its id before or after it."""
+    return _stamp(key)[1] == _time(document.created_at)
+
+
+def is_left_behind(key: str, tenant: str, document: Document) -> bool:
+    """Whether a file is of no use once the row's version has been published.
+
+    It belongs to an earlier version, or to an upload that wanted to be this one and was refused.
+    """
+    version, time = _stamp(key)
+    if time != _time(document.created_at) or version > document.version:
+        return False
+    return key not in {each(tenant, document) for each in (identity, original, text)}
+
+
+def _of_upload(kind: str, tenant: str, document: Document) -> str:
+    metadata = json.dumps(document.metadata, sort_keys=True)
+    content = UUID(derived_uuid(document.sha256, document.name, metadata)).hex
+    return f"{_of_version(kind, tenant, document, document.version)}-{content}"
+
+
+def _of_version(kind: str, tenant: str, document: Document, version: int) -> str:
+    place = folder(tenant, document.collection, document.id)
+    return f"{place}{kind}-{version}-{_time(document.created_at)}"
+
+
+def _time(created: datetime) -> str:
+    return created.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+
+
+def _stamp(key: str) -> tuple[int, str]:
+    """Version and time of a key; 0 and nothing for what is none of ours."""
+    _, version, time, *_ = [*key.rpartition("/")[2].split("-"), "", "", ""]
+    return (int(version), time) if version.isdigit() else (0, "")

@@ -422,6 +422,13 @@ class DocumentPage(NamedTuple):
     cursor: str | None
 
 
+class Health(NamedTuple):
+    """Whether a part answers, for a readiness check; `reason` is a sentence unless it is ok."""
+
+    state: Literal["ok", "slow", "down"]
+    reason: str | None = None
+
+
 class Store(Protocol):
     """Vectors, passages and the ledger of documents, in one place with one backup.
 
@@ -430,7 +437,13 @@ class Store(Protocol):
     version and none sees the old. What `put_documents` and `publish` have returned from survives
     a SIGKILL and a power loss.
 
-    Reads of a collection that does not exist raise CollectionNotFound.
+    Several processes may use one store at once, and each may be interrupted anywhere. An upload
+    is known by `version` and `created_at` of its row: the version counts up while the row is
+    there, and a row that comes after a deletion is created at another time. Whatever changes a
+    row names the upload that it means, and changes nothing when the row is of another one.
+
+    Reads of a collection that does not exist raise CollectionNotFound. A store that is reached
+    over a network raises Unavailable while it does not answer.
     """
 
     async def ensure_collection(self, tenant: str, collection: Collection) -> None:
@@ -449,20 +462,35 @@ class Store(Protocol):
         """Those in which the tenant has documents, by name."""
         ...
 
-    async def put_documents(self, tenant: str, documents: Sequence[Document]) -> None:
-        """Write ledger rows of one collection (insert or replace, by id), durably.
+    async def put_documents(
+        self,
+        tenant: str,
+        documents: Sequence[Document],
+        *,
+        known: Mapping[str, Document | None] | None = None,
+    ) -> set[str]:
+        """Write ledger rows of one collection, durably; returns the ids of those refused.
 
         What a row that is there says of the live version (`live_version`, `chunks`, `title`)
         stays: the caller may have read it before a worker published, and only `publish` knows.
+
+        Args:
+            tenant: Whose rows.
+            documents: At most one row for each id.
+            known: By id, the row that the caller's decision came from, None where there was
+                none. A row is refused, and nothing is written, when the stored one is of another
+                upload than that by now: read again and decide again. Without `known` every row
+                is inserted or replaced.
         """
         ...
 
     async def touch_document(self, tenant: str, document: Document) -> bool:
         """Replace the row without a flush: survives a SIGKILL, not a power loss.
 
-        Does nothing and returns False unless the stored row is of the same upload, that is, has
-        the same `version` and `created_at`: a row that was deleted stays deleted, and a newer
-        upload is not overwritten by the worker of an older one.
+        Does nothing and returns False unless the stored row is of the same upload and not yet
+        `ready`: a row that was deleted stays deleted, a newer upload is not overwritten by the
+        worker of an older one, and of two workers on one upload the second finds it done. What
+        the row says of the live version stays, as in `put_documents`.
         """
         ...
 
@@ -491,7 +519,12 @@ class Store(Protocol):
         ...
 
     def unfinished(self) -> AsyncIterator[tuple[str, Document]]:
-        """Every (tenant, row) that is neither ready nor failed, over all tenants: for a drain."""
+        """Every (tenant, row) that is neither ready nor failed, over all tenants.
+
+        The least recently touched first (`heartbeat_at`, else `updated_at`), so that whoever
+        looks for stale rows, or for one that is due, can stop early. Rows that change meanwhile
+        come once.
+        """
         ...
 
     async def vectors_by_sha256(
@@ -501,22 +534,23 @@ class Store(Protocol):
         ...
 
     async def stage_chunks(
-        self, tenant: str, collection: str, chunks: Sequence[Chunk], vectors: Sequence[Vectors]
+        self, tenant: str, document: Document, chunks: Sequence[Chunk], vectors: Sequence[Vectors]
     ) -> None:
-        """Write chunks that no search sees yet; the same ids again replace them.
+        """Write chunks of the upload that `document` is of; no search sees them yet.
 
-        Chunks of a document that has no row any more are not written.
+        The same ids again replace them, unless they are published by now. Nothing is written
+        when the stored row is of another upload.
         """
         ...
 
     async def publish(self, tenant: str, document: Document) -> bool:
         """Write the row and make exactly its chunks visible, durably.
 
-        Its chunks are those of `document.version` with an ordinal below `document.chunks`, so
-        that what an earlier try has left is not among them; all other chunks of the document are
-        gone afterwards. Idempotent. As with `touch_document`, nothing changes when the stored row
-        is of another upload: then it returns False and the staged chunks of `document.version`
-        are gone, unless they belong to that other upload.
+        Its chunks are those that were staged for its upload with an ordinal below
+        `document.chunks`, so that what an earlier try has left is not among them; those of
+        earlier uploads are gone afterwards. Idempotent: an upload that is published already stays
+        as it is. As with `touch_document`, nothing changes when the stored row is of another
+        upload: then it returns False and what was staged for this one is gone.
         """
         ...
 
@@ -550,6 +584,10 @@ class Store(Protocol):
         Dense scores are cosine similarities, sparse ones BM25 with the collection's IDF. Only
         visible chunks of one version per document are in it.
         """
+        ...
+
+    async def health(self) -> Health:
+        """Whether it answers, within a second or two; never raises."""
         ...
 
     async def close(self) -> None:

@@ -1,14 +1,48 @@
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
+from pipelines.store.connection import Server
+from tests.support.qdrant_server import running_server
 from tests.support.redis import RedisServer, redis_server
+
+IN_MEMORY = Path("/dev/shm")
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def memory_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in memory, where the system has one.
+
+    Making a collection syncs some thousand times, which is seconds on a busy disk.
+    """
+    if not os.access(IN_MEMORY, os.W_OK):
+        yield tmp_path_factory.mktemp("memory")
+        return
+    folder = Path(mkdtemp(prefix="twofold-test-", dir=IN_MEMORY))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def memory_path(memory_folder: Path) -> Path:
+    """A new folder in memory, for a test that reads nothing from a disk but its store."""
+    return Path(mkdtemp(dir=memory_folder))
+
+
+@pytest.fixture(scope="session")
+def qdrant(memory_folder: Path) -> Iterator[Server]:
+    """A Qdrant server that all tests of this process share; see `unique_prefix`."""
+    with running_server(memory_folder / "qdrant") as server:
+        yield server
 
 
 @pytest.fixture

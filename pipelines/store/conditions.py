@@ -1,73 +1,81 @@
-"""Filters of the embedded engine: whose points, which of them, and what a request asks for.
+"""Whose points, which of them, and what a request asks for: filters in Qdrant's own notation.
 
-Whatever reads or deletes begins with one of `rows`, `chunks_of`, `visible`: they hold the tenant.
+The notation is the JSON of Qdrant's REST interface. A server takes it as it is; the embedded
+engine, which has no door for JSON, takes what `engine.filter_of` makes of it. So both search by
+the same words.
 
-The engine matches a bool against nothing (its binding takes it for an integer), which is one more
-reason why equality goes over the strings of `filters.facts`.
+Whatever reads or deletes begins with one of `rows`, `row`, `chunks_of`, `visible`: they hold the
+tenant. A bool is matched by neither engine's index, which is one more reason why equality goes
+over the strings of `filters.facts`.
 """
 
 from datetime import datetime
+from typing import TypeAlias
+from uuid import UUID
 
-import qdrant_edge as engine
+from pydantic import JsonValue
 
 from pipelines import filters
 from twofold.schema import And, Condition, Filter, Not, Or
 
+Clause: TypeAlias = dict[str, JsonValue]
+"""A filter or a condition; see "Filtering" in the Qdrant documentation."""
 
-def rows(tenant: str) -> engine.Filter:
+
+def rows(tenant: str) -> Clause:
     """The ledger of a tenant."""
     return every(match("tenant", tenant), match("kind", "document"))
 
 
-def visible(tenant: str) -> engine.Filter:
-    """The chunks that a tenant's searches see."""
+def row(tenant: str, point: UUID) -> Clause:
+    """One row of the ledger of a tenant, by the id of its point."""
+    return every({"has_id": [str(point)]}, rows(tenant))
+
+
+def visible(tenant: str) -> Clause:
+    """The chunks that a tenant's searches look at."""
     return every(match("tenant", tenant), match("kind", "chunk"))
 
 
-def chunks_of(tenant: str, document_id: str) -> engine.Filter:
+def chunks_of(tenant: str, document_id: str) -> Clause:
     """The chunks of a document, visible or not."""
     return every(
         match("tenant", tenant), match("document", document_id), match("kind", "chunk", "staged")
     )
 
 
-def every(*conditions: "engine.ConditionType") -> engine.Filter:
+def every(*conditions: Clause) -> Clause:
     """All of them hold."""
-    return engine.Filter(must=list(conditions))
+    return {"must": list(conditions)}
 
 
-def some(*conditions: "engine.ConditionType") -> engine.Filter:
+def some(*conditions: Clause) -> Clause:
     """At least one of them holds."""
-    return engine.Filter(should=list(conditions))
+    return {"should": list(conditions)}
 
 
-def none(*conditions: "engine.ConditionType") -> engine.Filter:
+def none(*conditions: Clause) -> Clause:
     """None of them holds."""
-    return engine.Filter(must_not=list(conditions))
+    return {"must_not": list(conditions)}
 
 
-def match(key: str, *values: str) -> engine.FieldCondition:
+def match(key: str, *values: str) -> Clause:
     """The payload has one of these texts, itself or among its elements, under a key of ours."""
-    return engine.FieldCondition(key, match=engine.MatchAny(list(values)))
+    return {"key": key, "match": {"any": list(values)}}
 
 
-def integer(key: str, value: int) -> engine.FieldCondition:
-    """The payload has this number under a key of ours."""
-    return engine.FieldCondition(key, match=engine.MatchValue(value))
-
-
-def below(key: str, bound: int) -> engine.FieldCondition:
+def below(key: str, bound: int) -> Clause:
     """The payload has a number under the bound under a key of ours."""
-    return engine.FieldCondition(key, range=engine.RangeFloat(lt=bound))
+    return {"key": key, "range": {"lt": bound}}
 
 
-def within(key: str, first: int, last: int) -> engine.FieldCondition:
+def within(key: str, first: int, last: int) -> Clause:
     """The payload has a number from one to the other under a key of ours."""
-    return engine.FieldCondition(key, range=engine.RangeFloat(gte=first, lte=last))
+    return {"key": key, "range": {"gte": first, "lte": last}}
 
 
-def translate(tree: Filter) -> engine.Filter:
-    """The engine's filter that holds for exactly the chunks that `tree` holds for."""
+def translate(tree: Filter) -> Clause:
+    """The clause that holds for exactly the chunks that `tree` holds for."""
     match tree:
         case And():
             return every(*map(translate, tree.and_))
@@ -79,9 +87,9 @@ def translate(tree: Filter) -> engine.Filter:
             return every(*_operators(tree))
 
 
-def _operators(condition: Condition) -> "list[engine.ConditionType]":
+def _operators(condition: Condition) -> list[Clause]:
     key = condition.key
-    asked: list[engine.ConditionType] = []
+    asked: list[Clause] = []
     if condition.eq is not None:
         asked.append(match("facts", filters.equals(key, condition.eq)))
     if condition.in_ is not None:
@@ -92,43 +100,41 @@ def _operators(condition: Condition) -> "list[engine.ConditionType]":
     if condition.contains is not None:
         asked.append(_contains(key, condition.contains))
     if condition.prefix is not None:
-        begins = engine.MatchPrefix(filters.equals(key, condition.prefix))
-        asked.append(engine.FieldCondition("facts", match=begins))
+        begins = filters.equals(key, condition.prefix)
+        asked.append({"key": "facts", "match": {"prefix": begins}})
     return asked + _ranges(condition)
 
 
-def _contains(key: str, text: str) -> engine.Filter:
-    substring = engine.FieldCondition("text", match=engine.MatchSubstring(text))
+def _contains(key: str, text: str) -> Clause:
+    substring: Clause = {"key": "text", "match": {"substring": text}}
     return some(match("facts", filters.equals(key, text)), _field(key, substring))
 
 
-def _ranges(condition: Condition) -> "list[engine.ConditionType]":
+def _ranges(condition: Condition) -> list[Clause]:
     bounds = {
         "gt": condition.gt,
         "gte": condition.gte,
         "lt": condition.lt,
         "lte": condition.lte,
     }
-    numbers = {
+    numbers: Clause = {
         name: filters.to_float(bound)
         for name, bound in bounds.items()
         if bound is not None and not isinstance(bound, datetime)
     }
-    times = {
+    times: Clause = {
         name: filters.format_time(bound)
         for name, bound in bounds.items()
         if isinstance(bound, datetime)
     }
-    asked: list[engine.ConditionType] = []
+    asked: list[Clause] = []
     if numbers:
-        within = engine.FieldCondition("number", range=engine.RangeFloat(**numbers))
-        asked.append(_field(condition.key, within))
+        asked.append(_field(condition.key, {"key": "number", "range": numbers}))
     if times:
-        within = engine.FieldCondition("time", range=engine.RangeDateTime(**times))
-        asked.append(_field(condition.key, within))
+        asked.append(_field(condition.key, {"key": "time", "range": times}))
     return asked
 
 
-def _field(key: str, condition: engine.FieldCondition) -> engine.NestedCondition:
+def _field(key: str, condition: Clause) -> Clause:
     """The same element of `fields` has the key and fulfils the condition."""
-    return engine.NestedCondition("fields", every(match("key", key), condition))
+    return {"nested": {"key": "fields", "filter": every(match("key", key), condition)}}

@@ -12,18 +12,16 @@ One lock makes what takes several operations look like one to every thread of th
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self, cast
-from uuid import UUID
-
-from pydantic import TypeAdapter, ValidationError
 
 from pipelines.ports import (
     Candidate,
     Chunk,
     Collection,
     DocumentPage,
+    Health,
     RecallQuery,
     Vectors,
 )
@@ -32,7 +30,6 @@ from pipelines.store.conditions import (
     below,
     chunks_of,
     every,
-    integer,
     match,
     none,
     rows,
@@ -42,15 +39,26 @@ from pipelines.store.conditions import (
 from pipelines.store.durable import require_space
 from pipelines.store.lock import FolderLock
 from pipelines.store.recall import searches, union
+from pipelines.store.records import Payload
+from pipelines.store.rules import (
+    UNFINISHED,
+    check_name,
+    in_order,
+    is_done,
+    mismatch,
+    oldest_first,
+    parse_cursor,
+    refused_of,
+    same_upload,
+    with_live,
+)
 from pipelines.store.shard import Shard
-from twofold.errors import CollectionNotFound, DocumentNotFound, EmbedderMismatch, InvalidRequest
-from twofold.schema import CollectionName, Document, DocumentStatus
+from twofold.errors import CollectionNotFound, DocumentNotFound
+from twofold.schema import Document, DocumentStatus
 
 log = logging.getLogger(__name__)
 
 PUBLISHING = "publishing"
-LIVE = {"live_version", "chunks", "title"}
-UNFINISHED: tuple[DocumentStatus, ...] = ("queued", "parsing", "embedding")
 LARGE = 200_000  # chunks that an exact scan still goes through in a few hundredths of a second
 BATCH = 256  # points between two looks at the free space
 
@@ -110,13 +118,13 @@ class EdgeStore:
         with self._lock:
             shard = self._shards.get(collection.name)
             if shard is None:
-                _check_name(collection.name)
+                check_name(collection.name)
                 self._require_space(self._reserve_bytes)
                 shard = Shard.create(self._folder / "collections" / collection.name, collection)
                 shard.admit(tenant)
                 self._shards[collection.name] = shard
             if shard.collection != collection:
-                raise _mismatch(shard.collection, collection.embedder, collection.dimensions)
+                raise mismatch(shard.collection, collection.embedder, collection.dimensions)
             if tenant not in shard.tenants:
                 shard.admit(tenant)
 
@@ -140,24 +148,39 @@ class EdgeStore:
 
     # --- The ledger -------------------------------------------------------------------------
 
-    async def put_documents(self, tenant: str, documents: Sequence[Document]) -> None:
+    async def put_documents(
+        self,
+        tenant: str,
+        documents: Sequence[Document],
+        *,
+        known: Mapping[str, Document | None] | None = None,
+    ) -> set[str]:
         if not documents:
-            return
+            return set()
         [collection] = {document.collection for document in documents}
         with self._lock:
             shard = self._shard(tenant, collection)
             self._require_space(self._reserve_bytes)
-            rows = [self._with_live(shard, tenant, document) for document in documents]
-            shard.upsert([records.row_point(tenant, row) for row in rows])
+            stored = {each.id: self._row(shard, tenant, each.id) for each in documents}
+            refused = refused_of(stored, known)
+            shard.upsert(
+                [
+                    records.row_point(tenant, with_live(document, stored[document.id]))
+                    for document in documents
+                    if document.id not in refused
+                ]
+            )
             shard.sync()
+        return refused
 
     async def touch_document(self, tenant: str, document: Document) -> bool:
         with self._lock:
             shard = self._shard(tenant, document.collection)
-            if not _same_upload(self._row(shard, tenant, document.id), document):
+            stored = self._row(shard, tenant, document.id)
+            if not same_upload(stored, document) or is_done(stored):
                 return False
             self._require_space(self._reserve_bytes // 4)
-            shard.upsert([records.row_point(tenant, document)])
+            shard.upsert([records.row_point(tenant, with_live(document, stored))])
             return True
 
     async def get_document(self, tenant: str, collection: str, document_id: str) -> Document:
@@ -186,7 +209,7 @@ class EdgeStore:
         limit: int = 100,
     ) -> DocumentPage:
         where = every(rows(tenant), match("status", *status)) if status else rows(tenant)
-        start = _parse_cursor(cursor) if cursor is not None else None
+        start = parse_cursor(cursor) if cursor is not None else None
         with self._lock:
             page, following = self._shard(tenant, collection).page(where, start=start, limit=limit)
         documents = [records.row_of(payload) for payload in page]
@@ -200,14 +223,13 @@ class EdgeStore:
     async def unfinished(self) -> AsyncIterator[tuple[str, Document]]:
         where = every(match("kind", "document"), match("status", *UNFINISHED))
         for shard in list(self._shards.values()):
-            start: UUID | None = None
-            while True:
+
+            async def page(since: float | None, limit: int, shard: Shard = shard) -> list[Payload]:
                 with self._lock:
-                    page, start = shard.page(where, start=start, limit=64)
-                for payload in page:
-                    yield str(payload["tenant"]), records.row_of(payload)
-                if start is None:
-                    break
+                    return shard.oldest(where, since=since, limit=limit)
+
+            async for payload in oldest_first(page):
+                yield str(payload["tenant"]), records.row_of(payload)
 
     async def delete_document(self, tenant: str, collection: str, document_id: str) -> Document:
         with self._lock:
@@ -222,13 +244,6 @@ class EdgeStore:
         payload = shard.get(records.row_id(tenant, shard.collection.name, document_id))
         return records.row_of(payload) if payload and payload["tenant"] == tenant else None
 
-    def _with_live(self, shard: Shard, tenant: str, document: Document) -> Document:
-        """The row to be, with what is live as the row that is there has it."""
-        stored = self._row(shard, tenant, document.id)
-        if stored is None:
-            return document
-        return document.model_copy(update=stored.model_dump(include=LIVE))
-
     # --- Chunks -----------------------------------------------------------------------------
 
     async def vectors_by_sha256(
@@ -237,43 +252,39 @@ class EdgeStore:
         with self._lock:
             shard = self._shard(tenant, collection)
             where = chunks_of(tenant, document_id)
-            return dict(records.vectors_of(record) for record in shard.records(where, vectors=True))
+            return dict(
+                records.vectors_of(record.payload or {}, record.vector)
+                for record in shard.records(where, vectors=True)
+            )
 
     async def stage_chunks(
-        self, tenant: str, collection: str, chunks: Sequence[Chunk], vectors: Sequence[Vectors]
+        self, tenant: str, document: Document, chunks: Sequence[Chunk], vectors: Sequence[Vectors]
     ) -> None:
-        pairs = list(zip(chunks, vectors, strict=True))
-        for start in range(0, len(pairs), BATCH):
+        points = [
+            records.chunk_point(tenant, document, *pair)
+            for pair in zip(chunks, vectors, strict=True)
+        ]
+        for start in range(0, len(points), BATCH):
             # The lock is taken anew for each batch, so that searches come in between.
             with self._lock:
-                self._stage(self._shard(tenant, collection), tenant, pairs[start : start + BATCH])
-
-    def _stage(self, shard: Shard, tenant: str, pairs: Sequence[tuple[Chunk, Vectors]]) -> None:
-        self._require_space(self._reserve_bytes)
-        documents = {chunk.document_id for chunk, _ in pairs}
-        known = {each for each in documents if self._row(shard, tenant, each)}
-        shard.upsert(
-            [
-                records.chunk_point(tenant, shard.collection.name, chunk, vectors)
-                for chunk, vectors in pairs
-                if chunk.document_id in known
-            ]
-        )
+                shard = self._shard(tenant, document.collection)
+                if not same_upload(self._row(shard, tenant, document.id), document):
+                    return
+                self._require_space(self._reserve_bytes)
+                shard.upsert(points[start : start + BATCH], over=every(match("kind", "staged")))
 
     async def publish(self, tenant: str, document: Document) -> bool:
         with self._lock:
             shard = self._shard(tenant, document.collection)
             self._require_space(self._reserve_bytes // 4)
             stored = self._row(shard, tenant, document.id)
-            current = _same_upload(stored, document)
-            if current:
+            current = same_upload(stored, document)
+            if current and not is_done(stored):
                 shard.upsert([records.row_point(tenant, document, PUBLISHING)])
                 self._switch(shard, tenant, document)
-            elif stored is None or stored.version != document.version:
-                version = integer("version", document.version)
-                shard.delete(
-                    every(chunks_of(tenant, document.id), version, match("kind", "staged"))
-                )
+            elif not current:
+                mine = match("upload", records.upload_of(document))
+                shard.delete(every(chunks_of(tenant, document.id), mine, match("kind", "staged")))
             shard.sync()
             self._warn_if_large(shard)
         return current
@@ -284,8 +295,8 @@ class EdgeStore:
         What goes goes first, so that whatever happens in between no search sees two versions.
         """
         chunks = chunks_of(tenant, document.id)
-        new = every(integer("version", document.version), below("ordinal", document.chunks))
-        shard.delete(every(chunks, none(new)))
+        upload = match("upload", records.upload_of(document))
+        shard.delete(every(chunks, none(every(upload, below("ordinal", document.chunks)))))
         shard.set_payload(chunks, {"kind": "chunk"})
         shard.upsert([records.row_point(tenant, document)])
 
@@ -300,17 +311,15 @@ class EdgeStore:
         where = every(visible(tenant), match("document", document_id))
         with self._lock:
             payloads = list(self._shard(tenant, collection).payloads(where))
-        return sorted(map(records.chunk_of, payloads), key=lambda chunk: chunk.ordinal)
+        return in_order(payloads)
 
     async def chunks_by_id(
         self, tenant: str, collection: str, ids: Sequence[str]
     ) -> dict[str, Chunk]:
+        where = every(visible(tenant), match("chunk", *ids))
         with self._lock:
-            shard = self._shard(tenant, collection)
-            points = [records.chunk_id(tenant, collection, each) for each in ids]
-            payloads = shard.get_many(points)
-        found = [records.chunk_of(each) for each in payloads if each["kind"] == "chunk"]
-        return {chunk.id: chunk for chunk in found}
+            payloads = list(self._shard(tenant, collection).payloads(where))
+        return {chunk.id: chunk for chunk in map(records.chunk_of, payloads)}
 
     async def chunks_between(
         self, tenant: str, collection: str, document_id: str, first: int, last: int
@@ -320,18 +329,21 @@ class EdgeStore:
         )
         with self._lock:
             payloads = list(self._shard(tenant, collection).payloads(where))
-        return sorted(map(records.chunk_of, payloads), key=lambda chunk: chunk.ordinal)
+        return in_order(payloads)
 
     async def recall(self, tenant: str, collection: str, query: RecallQuery) -> list[Candidate]:
         with self._lock:
             shard = self._shard(tenant, collection)
             if query.dense is not None and len(query.dense) != shard.collection.dimensions:
-                raise _mismatch(shard.collection, "another model", len(query.dense))
+                raise mismatch(shard.collection, "another model", len(query.dense))
             requests = searches(tenant, query)
             answers = shard.query(list(requests.values())) if requests else []
         return union(dict(zip(requests, answers, strict=True)))
 
     # --- The rest ---------------------------------------------------------------------------
+
+    async def health(self) -> Health:
+        return Health("ok")
 
     async def close(self) -> None:
         with self._lock:
@@ -355,37 +367,3 @@ class EdgeStore:
                 name,
                 LARGE,
             )
-
-
-def _check_name(collection: str) -> None:
-    """Refuse a name that could lead out of the folder; the wire contract refuses it as well."""
-    try:
-        TypeAdapter(CollectionName).validate_python(collection)
-    except ValidationError as error:
-        raise InvalidRequest(field="collection", reason=error.errors()[0]["msg"]) from error
-
-
-def _same_upload(stored: Document | None, document: Document) -> bool:
-    return stored is not None and (stored.version, stored.created_at) == (
-        document.version,
-        document.created_at,
-    )
-
-
-def _parse_cursor(cursor: str) -> UUID:
-    try:
-        return UUID(cursor)
-    except ValueError as error:
-        raise InvalidRequest(
-            field="cursor", reason="it is not one that a listing returned; begin again without it"
-        ) from error
-
-
-def _mismatch(stored: Collection, embedder: str, dimensions: int) -> EmbedderMismatch:
-    return EmbedderMismatch(
-        collection=stored.name,
-        stored=stored.embedder,
-        stored_dimensions=stored.dimensions,
-        running=embedder,
-        running_dimensions=dimensions,
-    )

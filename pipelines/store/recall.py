@@ -1,18 +1,33 @@
-"""The first stage in the embedded engine: two searches in, one set of candidates out."""
+"""The first stage: two searches in, one set of candidates out. In Qdrant's REST notation."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias, TypedDict
+from typing import Literal, Protocol, TypeAlias, TypedDict
 
 import numpy as np
-import qdrant_edge as engine
 
 from pipelines.ports import Candidate, RecallQuery, Vector
-from pipelines.store.conditions import every, translate, visible
-from pipelines.store.records import DENSE, SPARSE, Payload, chunk_of
+from pipelines.store.conditions import Clause, every, translate, visible
+from pipelines.store.records import DENSE, PREFIX, SPARSE, Payload, chunk_of
 
 List: TypeAlias = Literal["dense", "sparse"]
+Asked: TypeAlias = dict[List, Clause]
 
 EXPLORE = 256  # candidates that the graph search keeps; has no effect on an exact scan
+OVERSAMPLING = 2.0  # quantised vectors find so many times the limit, whole ones order them
+PREFETCH = 4  # and a prefix of the vector finds so many times the limit
+
+
+class Hit(Protocol):
+    """A point that a search has found, as either engine's client returns it."""
+
+    @property
+    def id(self) -> object: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def payload(self) -> Payload | None: ...
+    @property
+    def vector(self) -> object: ...
 
 
 class _Found(TypedDict, total=False):
@@ -21,37 +36,60 @@ class _Found(TypedDict, total=False):
     vector: Vector
 
 
-def searches(tenant: str, query: RecallQuery) -> dict[List, engine.QueryRequest]:
-    """The searches that a query asks for; its filter works inside each of them."""
+def searches(tenant: str, query: RecallQuery, *, prefix: int | None = None) -> Asked:
+    """The searches that a query asks for; its filter works inside each of them.
+
+    Args:
+        tenant: Whose chunks.
+        query: What is looked for.
+        prefix: Length of the vector that the collection keeps under `PREFIX`, if it does.
+    """
     mine = visible(tenant)
     where = every(mine, translate(query.filter)) if query.filter else mine
-    asked: dict[List, engine.QueryRequest] = {}
+    common: Clause = {
+        "limit": query.limit,
+        "filter": where,
+        "with_payload": ["record", "document", "upload"],
+        "with_vector": [DENSE] if query.vectors else False,
+    }
+    asked: Asked = {}
     if query.dense is not None:
-        asked["dense"] = engine.QueryRequest(
-            limit=query.limit,
-            query=engine.Query.Nearest(query.dense.tolist(), using=DENSE),
-            filter=where,
-            params=engine.SearchParams(hnsw_ef=max(EXPLORE, query.limit)),
-            with_payload=["record"],
-            with_vector=[DENSE] if query.vectors else False,
-        )
+        asked["dense"] = common | _dense(query.dense, query.limit, where, prefix)
     if query.sparse is not None and query.sparse.indices:
-        words = engine.SparseVector(query.sparse.indices, query.sparse.values)
-        asked["sparse"] = engine.QueryRequest(
-            limit=query.limit,
-            query=engine.Query.Nearest(words, using=SPARSE),
-            filter=where,
+        asked["sparse"] = common | {
+            "query": {"indices": [*query.sparse.indices], "values": [*query.sparse.values]},
+            "using": SPARSE,
             # Over the tenant's visible chunks: rare words of others stay theirs.
-            params=engine.SearchParams(idf=engine.IdfParams(mine)),
-            with_payload=["record"],
-            with_vector=[DENSE] if query.vectors else False,
-        )
+            "params": {"idf": {"corpus": mine}},
+        }
     return asked
 
 
-def union(hits: Mapping[List, Sequence[engine.ScoredPoint]]) -> list[Candidate]:
+def _dense(vector: Vector, limit: int, where: Clause, prefix: int | None) -> Clause:
+    """Nearest by the whole vector; among those that are nearest by its beginning, if kept."""
+    whole: Clause = {"query": vector.tolist(), "using": DENSE}
+    if prefix is None:
+        return whole | {"params": _params(limit)}
+    first: Clause = {
+        "query": vector[:prefix].tolist(),
+        "using": PREFIX,
+        "limit": PREFETCH * limit,
+        "filter": where,
+        "params": _params(PREFETCH * limit),
+    }
+    return whole | {"prefetch": [first]}
+
+
+def _params(limit: int) -> Clause:
+    return {
+        "hnsw_ef": max(EXPLORE, limit),
+        "quantization": {"rescore": True, "oversampling": OVERSAMPLING},
+    }
+
+
+def union(hits: Mapping[List, Sequence[Hit]]) -> list[Candidate]:
     """Every chunk that one of the lists holds, once, with its score in each."""
-    found: dict[engine.PointId, tuple[Payload, _Found]] = {}
+    found: dict[object, tuple[Payload, _Found]] = {}
     for name, points in hits.items():
         for point in points:
             _, known = found.setdefault(point.id, (point.payload or {}, _Found()))

@@ -1,16 +1,21 @@
-"""How ledger rows and chunks lie in a shard: ids and payloads of its points.
+"""How ledger rows and chunks lie in a collection: ids, payloads and indexes of its points.
 
-What is read back whole travels as one JSON string under `record`: two hundred candidates are then
-two hundred strings, not thousands of values carried over the language border one by one. Beside
-it lie only the keys that filters ask for. Metadata keys are never payload keys (see `filters`).
+Both stores write the same, so that a backup of one can be read by the other. What is read back
+whole travels as one JSON string under `record`: two hundred candidates are then two hundred
+strings, not thousands of values carried over a border one by one. Beside it lie only the keys that
+filters ask for. Metadata keys are never payload keys (see `filters`).
+
+A row says two things that change apart from each other: what is being worked on (`status`,
+`upload`, `record`), and what searches see (`live`, `published`), which only publishing touches.
 """
 
 import json
-from typing import Final, TypeAlias, cast
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple, Protocol, TypeAlias, cast
 from uuid import UUID
 
 import numpy as np
-import qdrant_edge as engine
 from pydantic import JsonValue
 
 from pipelines import filters
@@ -22,6 +27,50 @@ Payload: TypeAlias = dict[str, JsonValue]
 
 DENSE: Final = "dense"
 SPARSE: Final = "bm25"
+PREFIX: Final = "prefix"
+
+LIVE: Final = ("live_version", "chunks", "title")
+"""The fields of a row that only publishing changes."""
+
+INDEXES: Final[Mapping[str, Mapping[str, JsonValue]]] = {
+    "tenant": {"type": "keyword", "is_tenant": True},
+    "kind": {"type": "keyword"},
+    "document": {"type": "keyword"},
+    "status": {"type": "keyword"},
+    "sha256": {"type": "keyword"},
+    "upload": {"type": "keyword"},
+    "created": {"type": "keyword"},
+    "version": {"type": "integer"},
+    "ordinal": {"type": "integer"},
+    "chunk": {"type": "keyword"},
+    "touched": {"type": "float"},
+    "facts": {"type": "keyword", "prefix": True},
+    "fields[].key": {"type": "keyword", "nested": "fields"},
+    "fields[].number": {"type": "float", "nested": "fields"},
+    "fields[].time": {"type": "datetime", "nested": "fields"},
+    "fields[].text": {"type": "keyword", "nested": "fields", "prefix": True},
+}
+"""Every payload key that a filter asks for, with its index: no search reads all payloads."""
+
+
+class Point(NamedTuple):
+    """A point to write; a row has no vectors."""
+
+    id: UUID
+    payload: Payload
+    vectors: Vectors | None = None
+
+
+class Sparse(Protocol):
+    """A sparse vector as either engine's client returns it."""
+
+    @property
+    def indices(self) -> list[int]: ...
+    @property
+    def values(self) -> list[float]: ...
+
+
+# --- Rows -----------------------------------------------------------------------------------
 
 
 def row_id(tenant: str, collection: str, document_id: str) -> UUID:
@@ -29,38 +78,81 @@ def row_id(tenant: str, collection: str, document_id: str) -> UUID:
     return UUID(derived_uuid("document", tenant, collection, document_id))
 
 
-def chunk_id(tenant: str, collection: str, chunk: str) -> UUID:
-    """Id of the point of a chunk; holds the tenant, so that no id can name another's point."""
-    return UUID(derived_uuid("chunk", tenant, collection, chunk))
-
-
-def row_point(tenant: str, document: Document, *marks: str) -> engine.Point:
+def row_point(tenant: str, document: Document, *marks: str) -> Point:
     """A ledger row; `marks` lie in the indexed `facts`, which rows do not need."""
     payload: Payload = {
         "tenant": tenant,
         "kind": "document",
         "document": document.id,
+        "facts": list(marks),
+        **work_of(document),
+        **live_of(document),
+    }
+    return Point(row_id(tenant, document.collection, document.id), payload)
+
+
+def work_of(document: Document) -> Payload:
+    """The keys of a row that say what is being worked on."""
+    return {
         "status": document.status,
         "sha256": document.sha256,
-        "facts": list(marks),
+        "upload": upload_of(document),
+        "touched": max(
+            document.updated_at, document.heartbeat_at or document.updated_at
+        ).timestamp(),
         "record": document.model_dump_json(),
     }
-    return engine.Point(row_id(tenant, document.collection, document.id), {}, payload)
+
+
+def live_of(document: Document) -> Payload:
+    """The keys of a row that say what searches see; none for what was never published."""
+    if document.live_version is None:
+        return {}
+    return {
+        "live": _upload(document.created_at, document.live_version),
+        "published": document.model_dump(include=set(LIVE)),
+    }
 
 
 def row_of(payload: Payload) -> Document:
-    """The ledger row of a payload, as it was put."""
-    return Document.model_validate_json(_record(payload))
+    """The ledger row of a payload."""
+    document = Document.model_validate_json(_record(payload))
+    published = cast("dict[str, object]", payload.get("published") or {})
+    return document.model_copy(update=published)
 
 
-def chunk_point(tenant: str, collection: str, chunk: Chunk, vectors: Vectors) -> engine.Point:
-    """A chunk that no search sees yet."""
+def upload_of(document: Document) -> str:
+    """What tells an upload from every other of its document, also from one before a deletion."""
+    return _upload(document.created_at, document.version)
+
+
+def _upload(created: datetime, version: int) -> str:
+    return f"{filters.format_time(created)}/{version}"
+
+
+# --- Chunks ---------------------------------------------------------------------------------
+
+
+def chunk_id(tenant: str, collection: str, upload: str, chunk: str) -> UUID:
+    """Id of the point of a chunk; holds the tenant, so that no id can name another's point.
+
+    And the upload, so that a worker who comes late cannot write over what came after him.
+    """
+    return UUID(derived_uuid("chunk", tenant, collection, upload, chunk))
+
+
+def chunk_point(tenant: str, document: Document, chunk: Chunk, vectors: Vectors) -> Point:
+    """A chunk of the upload that a row is of; no search sees it yet."""
+    upload = upload_of(document)
     payload: Payload = {
         "tenant": tenant,
         "kind": "staged",
         "document": chunk.document_id,
+        "upload": upload,
+        "created": filters.format_time(document.created_at),
         "version": chunk.version,
         "ordinal": chunk.ordinal,
+        "chunk": chunk.id,
         "passage": chunk.sha256,
         "facts": [*filters.facts(chunk.metadata)],
         "fields": cast("list[JsonValue]", filters.fields(chunk.metadata)),
@@ -70,12 +162,7 @@ def chunk_point(tenant: str, collection: str, chunk: Chunk, vectors: Vectors) ->
             separators=(",", ":"),
         ),
     }
-    sparse = engine.SparseVector(vectors.sparse.indices, vectors.sparse.values)
-    return engine.Point(
-        chunk_id(tenant, collection, chunk.id),
-        {DENSE: vectors.dense.tolist(), SPARSE: sparse},
-        payload,
-    )
+    return Point(chunk_id(tenant, document.collection, upload, chunk.id), payload, vectors)
 
 
 def chunk_of(payload: Payload) -> Chunk:
@@ -84,18 +171,16 @@ def chunk_of(payload: Payload) -> Chunk:
     return Chunk(**{**record, "headings": tuple(record["headings"])})
 
 
-def vectors_of(record: engine.Record) -> tuple[str, Vectors]:
-    """The hash of a chunk's passage with both of its vectors."""
-    stored = record.vector
-    assert isinstance(stored, dict)  # noqa: S101
-    dense, sparse = stored[DENSE], stored[SPARSE]
-    assert isinstance(sparse, engine.SparseVector)  # noqa: S101
-    return str((record.payload or {})["passage"]), Vectors(
+def vectors_of(payload: Payload, stored: object) -> tuple[str, Vectors]:
+    """The hash of a chunk's passage with both of its vectors, as either engine returns them."""
+    vectors = cast("Mapping[str, object]", stored)
+    dense, sparse = cast("Sequence[float]", vectors[DENSE]), cast("Sparse", vectors[SPARSE])
+    return str(payload["passage"]), Vectors(
         np.array(dense, dtype=np.float32), SparseVector(sparse.indices, sparse.values)
     )
 
 
 def _record(payload: Payload) -> str:
     record = payload["record"]
-    assert isinstance(record, str)  # noqa: S101 - a shard holds only what this file wrote
+    assert isinstance(record, str)  # noqa: S101 - a collection holds only what this file wrote
     return record

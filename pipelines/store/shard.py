@@ -28,24 +28,13 @@ from uuid import UUID
 import qdrant_edge as engine
 
 from pipelines.ports import Collection
+from pipelines.store.conditions import Clause
 from pipelines.store.durable import make_folder, storage_full, write_file
-from pipelines.store.records import DENSE, SPARSE, Payload
+from pipelines.store.engine import filter_of, index_of, query_of
+from pipelines.store.records import DENSE, INDEXES, SPARSE, Payload, Point
 from pipelines.store.wal import sync_log
 from twofold.errors import StartupError
 
-_KEYWORD = engine.PayloadSchemaType.Keyword
-_INDEXES: "dict[str, engine.PayloadSchemaType | engine.PayloadSchemaParams]" = {
-    "tenant": engine.KeywordIndexParams(is_tenant=True),
-    "kind": _KEYWORD,
-    "document": _KEYWORD,
-    "status": _KEYWORD,
-    "sha256": _KEYWORD,
-    "facts": _KEYWORD,
-    "fields[].key": engine.KeywordIndexParams(nested="fields"),
-    "fields[].number": engine.FloatIndexParams(nested="fields"),
-    "fields[].time": engine.DatetimeIndexParams(nested="fields"),
-    "fields[].text": engine.KeywordIndexParams(nested="fields"),
-}
 _PAGE = 256
 
 
@@ -72,8 +61,8 @@ class Shard:
         with storage_full(folder):
             make_folder(folder / "shard")
             shard = engine.EdgeShard.create(str(folder / "shard"), _config(collection.dimensions))
-            for key, schema in _INDEXES.items():
-                shard.update(engine.UpdateOperation.create_field_index(key, schema))
+            for key, schema in INDEXES.items():
+                shard.update(engine.UpdateOperation.create_field_index(key, index_of(schema)))
             shard.flush()
         return cls(folder, collection, set(), shard)
 
@@ -107,17 +96,18 @@ class Shard:
         write_file(self._folder / "collection.json", lambda file: file.write(memory))
         self.tenants = tenants
 
-    def upsert(self, points: Sequence[engine.Point]) -> None:
-        """Insert or replace points by id."""
-        self._update(engine.UpdateOperation.upsert_points(list(points)))
+    def upsert(self, points: Sequence[Point], *, over: Clause | None = None) -> None:
+        """Insert points; replace those of the same id, with `over` only where it holds for them."""
+        condition = filter_of(over) if over else None
+        self._update(engine.UpdateOperation.upsert_points([*map(_point, points)], condition))
 
-    def set_payload(self, where: engine.Filter, payload: Payload) -> None:
-        """Set keys of every point that the filter holds for."""
-        self._update(engine.UpdateOperation.set_payload_by_filter(where, payload))
+    def set_payload(self, where: Clause, payload: Payload) -> None:
+        """Set keys of every point that the clause holds for."""
+        self._update(engine.UpdateOperation.set_payload_by_filter(filter_of(where), payload))
 
-    def delete(self, where: engine.Filter) -> None:
-        """Delete every point that the filter holds for."""
-        self._update(engine.UpdateOperation.delete_points_by_filter(where))
+    def delete(self, where: Clause) -> None:
+        """Delete every point that the clause holds for."""
+        self._update(engine.UpdateOperation.delete_points_by_filter(filter_of(where)))
 
     def _update(self, operation: engine.UpdateOperation) -> None:
         with storage_full(self._folder):
@@ -134,24 +124,19 @@ class Shard:
         found = self._shard.retrieve([point_id], with_payload=True, with_vector=False)
         return found[0].payload if found else None
 
-    def get_many(self, point_ids: Sequence[UUID]) -> list[Payload]:
-        """Payloads of the points that are there, in no particular order."""
-        found = self._shard.retrieve(list(point_ids), with_payload=True, with_vector=False)
-        return [record.payload or {} for record in found]
-
     def page(
-        self, where: engine.Filter, *, start: UUID | None = None, limit: int = _PAGE
+        self, where: Clause, *, start: UUID | None = None, limit: int = _PAGE
     ) -> tuple[list[Payload], UUID | None]:
         """Payloads of up to `limit` points by ascending id, and the id that the next begins at."""
         records, following = self._scroll(where, start, limit, vectors=False)
         return [record.payload or {} for record in records], following
 
-    def payloads(self, where: engine.Filter) -> Iterator[Payload]:
-        """Payload of every point that the filter holds for."""
+    def payloads(self, where: Clause) -> Iterator[Payload]:
+        """Payload of every point that the clause holds for."""
         return (record.payload or {} for record in self.records(where))
 
-    def records(self, where: engine.Filter, *, vectors: bool = False) -> Iterator[engine.Record]:
-        """Every point that the filter holds for, with its vectors if wanted."""
+    def records(self, where: Clause, *, vectors: bool = False) -> Iterator[engine.Record]:
+        """Every point that the clause holds for, with its vectors if wanted."""
         start: UUID | None = None
         while True:
             records, start = self._scroll(where, start, _PAGE, vectors=vectors)
@@ -160,27 +145,45 @@ class Shard:
                 return
 
     def _scroll(
-        self, where: engine.Filter, start: UUID | None, limit: int, *, vectors: bool
+        self, where: Clause, start: UUID | None, limit: int, *, vectors: bool
     ) -> tuple[list[engine.Record], UUID | None]:
         records, following = self._shard.scroll(
             engine.ScrollRequest(
-                offset=start, limit=limit, filter=where, with_payload=True, with_vector=vectors
+                offset=start,
+                limit=limit,
+                filter=filter_of(where),
+                with_payload=True,
+                with_vector=vectors,
             )
         )
         return records, UUID(str(following)) if following is not None else None
 
-    def count(self, where: engine.Filter) -> int:
-        """How many points the filter holds for."""
-        return self._shard.count(engine.CountRequest(exact=True, filter=where))
+    def oldest(
+        self, where: Clause, *, since: float | None = None, limit: int = _PAGE
+    ) -> list[Payload]:
+        """Payloads of up to `limit` points in the order of `touched`, from `since` on."""
+        records, _ = self._shard.scroll(
+            engine.ScrollRequest(
+                limit=limit,
+                filter=filter_of(where),
+                with_payload=True,
+                order_by=engine.OrderBy("touched", start_from=since),
+            )
+        )
+        return [record.payload or {} for record in records]
 
-    def count_by(self, key: str, where: engine.Filter) -> dict[str, int]:
-        """How many points the filter holds for, by the value of an indexed key."""
-        request = engine.FacetRequest(key, limit=_PAGE, exact=True, filter=where)
+    def count(self, where: Clause) -> int:
+        """How many points the clause holds for."""
+        return self._shard.count(engine.CountRequest(exact=True, filter=filter_of(where)))
+
+    def count_by(self, key: str, where: Clause) -> dict[str, int]:
+        """How many points the clause holds for, by the value of an indexed key."""
+        request = engine.FacetRequest(key, limit=_PAGE, exact=True, filter=filter_of(where))
         return {str(hit.value): hit.count for hit in self._shard.facet(request).hits if hit.count}
 
-    def query(self, requests: Sequence[engine.QueryRequest]) -> list[list[engine.ScoredPoint]]:
+    def query(self, requests: Sequence[Clause]) -> list[list[engine.ScoredPoint]]:
         """Several searches in one pass, each with its own hits, best first."""
-        return self._shard.query_batch(engine.QueryBatchRequest(list(requests)))
+        return self._shard.query_batch(engine.QueryBatchRequest([*map(query_of, requests)]))
 
     @property
     def size(self) -> int:
@@ -209,6 +212,17 @@ class Shard:
         """Flush and let go."""
         self._shard.flush()
         self._shard.close()
+
+
+def _point(point: Point) -> engine.Point:
+    if point.vectors is None:
+        return engine.Point(point.id, {}, point.payload)
+    dense, sparse = point.vectors
+    vectors = {
+        DENSE: dense.tolist(),
+        SPARSE: engine.SparseVector(sparse.indices, sparse.values),
+    }
+    return engine.Point(point.id, vectors, point.payload)
 
 
 def _config(dimensions: int) -> engine.EdgeConfig:

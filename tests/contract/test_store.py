@@ -1,4 +1,4 @@
-"""What every store promises. An implementation joins by one entry in STORES."""
+"""What every store promises. An implementation joins by a fixture and its name in STORES."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from pipelines.ports import Collection, RecallQuery, SparseVector, Store
+from pipelines.store.connection import Server
 from pipelines.store.edge import EdgeStore
+from pipelines.store.server import QdrantStore
 from tests.support import stored
+from tests.support.qdrant_server import drop, unique_prefix
 from tests.support.stored import COLLECTION, found, ingest, next_version, ready, row, stage
 from twofold.errors import (
     CollectionNotFound,
@@ -28,22 +31,34 @@ NAME = COLLECTION.name
 ODD_IDS = ["a/../../b", "line\nbreak", "nul\x00byte", "ü" * 127, "'\"`;--", " ", "文" * 85, "🏹"]
 
 
+@pytest.fixture
+def edge(memory_path: Path) -> Open:
+    return lambda: closing(EdgeStore.open(memory_path))
+
+
+@pytest.fixture
+async def server(qdrant: Server) -> AsyncIterator[Open]:
+    prefix = unique_prefix()
+    yield lambda: closing(QdrantStore(qdrant, prefix=prefix))
+    await drop(qdrant, prefix)
+
+
 @asynccontextmanager
-async def edge(folder: Path) -> AsyncIterator[Store]:
-    store = EdgeStore.open(folder / "store")
+async def closing(store: Store) -> AsyncIterator[Store]:
     try:
         yield store
     finally:
         await store.close()
 
 
-STORES = {"edge": edge}
+STORES = ("edge", "server")
 
 
 @pytest.fixture(params=STORES)
-def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+def open_store(request: pytest.FixtureRequest) -> Open:
     """Opens the same store again and again: what was written is there at the next opening."""
-    return lambda: STORES[request.param](tmp_path)
+    opens: Open = request.getfixturevalue(request.param)
+    return opens
 
 
 @pytest.fixture

@@ -88,9 +88,7 @@ def query(text: str, *, limit: int = 10, filter: Filter | None = None) -> Recall
 async def stage(store: Store, tenant: str, document: Document, texts: Sequence[str]) -> list[Chunk]:
     """Stage a chunk for each text."""
     chunks = chunks_of(document, texts)
-    await store.stage_chunks(
-        tenant, document.collection, chunks, [vectors_of(chunk.text) for chunk in chunks]
-    )
+    await store.stage_chunks(tenant, document, chunks, [vectors_of(chunk.text) for chunk in chunks])
     return chunks
 
 

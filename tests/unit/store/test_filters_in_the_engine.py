@@ -14,9 +14,11 @@ from pipelines.store.records import chunk_of, chunk_point
 from pipelines.store.shard import Shard
 from tests.support import filter_strategies as draw
 from tests.support.filter_meaning import holds
+from tests.support.stored import row
 from twofold.schema import Condition, Filter, Metadata
 
 TENANT = "t"
+ROW = row("d", collection="c")
 VECTORS = Vectors(np.ones(2, dtype=np.float32), SparseVector([1], [1.0]))
 
 
@@ -34,7 +36,7 @@ def found(shard: Shard, stored: list[Metadata], tree: Filter) -> list[Metadata]:
     shard.delete(everything)
     shard.upsert(
         [
-            chunk_point(TENANT, "c", chunk(ordinal, metadata), VECTORS)
+            chunk_point(TENANT, ROW, chunk(ordinal, metadata), VECTORS)
             for ordinal, metadata in enumerate(stored)
         ]
     )

@@ -25,7 +25,7 @@ def test_a_row_is_read_as_it_was_written(
     name: str, metadata: Metadata, moment: datetime, error: dict[str, str] | None
 ) -> None:
     document = row(name=name, metadata=metadata, created_at=moment, error=error)
-    read = records.row_of(records.row_point("t", document).payload or {})
+    read = records.row_of(records.row_point("t", document).payload)
     assert read == document
     assert types_in(read) == types_in(document)
 
@@ -49,20 +49,20 @@ def test_a_chunk_is_read_as_it_was_written(
         page=None,
         metadata=metadata,
     )
-    point = records.chunk_point("t", "c", chunk, vectors_of("text"))
-    assert records.chunk_of(point.payload or {}) == chunk
+    point = records.chunk_point("t", row(), chunk, vectors_of("text"))
+    assert records.chunk_of(point.payload) == chunk
 
 
 def test_no_two_tenants_collections_or_kinds_share_the_id_of_a_point() -> None:
     [chunk] = chunks_of(row(), ["text"])
     ids = {
-        make(tenant, collection, name)
-        for make in (records.row_id, records.chunk_id)
+        make(tenant, collection, *names)
+        for make, others in ((records.row_id, [()]), (records.chunk_id, [("1",), ("2",)]))
         for tenant in ("a", "ab")
         for collection in ("c", "bc")
-        for name in (chunk.id, "d", "cd")
+        for names in ((*other, name) for other in others for name in (chunk.id, "d", "cd"))
     }
-    assert len(ids) == 2 * 2 * 2 * 3
+    assert len(ids) == 2 * 2 * (3 + 2 * 3)
 
 
 def types_in(document: Document) -> dict[str, type]:
