@@ -172,7 +172,7 @@ async def fill(store: EdgeStore, judged: Judged, models: Models, progress: Progr
         passages = [chunk.passage for chunk in batch]
         dense = embedder.embed_passages(passages)
         vectors = list(map(Vectors, dense, sparse.embed_passages(passages)))
-        await store.stage_chunks(TENANT, STORED, batch, vectors)
+        await store.stage_chunks(TENANT, document, batch, vectors)
     await store.publish(
         TENANT, document.model_copy(update={"status": "ready", "chunks": len(chunks)})
     )

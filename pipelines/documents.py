@@ -83,10 +83,7 @@ class Documents:
         await self.store.ensure_collection(
             tenant, Collection(collection, self.embedder.name, self.embedder.dimensions)
         )
-        pending = [
-            (upload.id or keys.derived_uuid(tenant, collection, upload.name), upload)
-            for upload in uploads
-        ]
+        pending = [(upload.identity(tenant, collection), upload) for upload in uploads]
         decisions: dict[str, Decision] = {}
         async for _ in turns():
             fresh = await self._decide(tenant, collection, pending)

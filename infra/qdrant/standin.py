@@ -258,12 +258,7 @@ def query(shelf: Shelf, request: Request, body: Mapping[str, Any]) -> object:
     shard = _shard(shelf, request)
     asked = engine.QueryBatchRequest([query_of(each) for each in body["searches"]])
     return [
-        {
-            "points": [
-                _record(hit) | {"version": 0, "score": hit.score}
-                for hit in hits
-            ]
-        }
+        {"points": [_record(hit) | {"version": 0, "score": hit.score} for hit in hits]}
         for hits in _engine(lambda: shard.query_batch(asked))
     ]
 

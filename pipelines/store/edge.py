@@ -45,6 +45,7 @@ from pipelines.store.rules import (
     check_name,
     in_order,
     is_done,
+    live_now,
     mismatch,
     oldest_first,
     parse_cursor,
@@ -274,6 +275,7 @@ class EdgeStore:
                 shard.upsert(points[start : start + BATCH], over=every(match("kind", "staged")))
 
     async def publish(self, tenant: str, document: Document) -> bool:
+        document = live_now(document)
         with self._lock:
             shard = self._shard(tenant, document.collection)
             self._require_space(self._reserve_bytes // 4)

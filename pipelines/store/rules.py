@@ -75,6 +75,11 @@ def in_order(payloads: Iterable[Payload]) -> list[Chunk]:
     return sorted(map(chunk_of, payloads), key=lambda chunk: chunk.ordinal)
 
 
+def live_now(document: Document) -> Document:
+    """The row as it is once its version is what searches see."""
+    return document.model_copy(update={"live_version": document.version})
+
+
 async def oldest_first(
     page: Callable[[float | None, int], Awaitable[list[Payload]]], *, limit: int = 64
 ) -> AsyncIterator[Payload]:

@@ -52,6 +52,7 @@ from pipelines.store.rules import (
     UNFINISHED,
     check_name,
     in_order,
+    live_now,
     mismatch,
     oldest_first,
     parse_cursor,
@@ -303,6 +304,7 @@ class QdrantStore:
                 await collection.upsert(part, over=every(match("kind", "staged")))
 
     async def publish(self, tenant: str, document: Document) -> bool:
+        document = live_now(document)
         point, upload = _row_id(tenant, document), records.upload_of(document)
         mine = every(chunks_of(tenant, document.id), match("upload", upload))
         async with self._collection(tenant, document.collection) as collection:
@@ -348,7 +350,9 @@ class QdrantStore:
     async def chunks_between(
         self, tenant: str, collection: str, document_id: str, first: int, last: int
     ) -> list[Chunk]:
-        return await self._chunks_of(tenant, collection, document_id, within("ordinal", first, last))
+        return await self._chunks_of(
+            tenant, collection, document_id, within("ordinal", first, last)
+        )
 
     async def _chunks_of(
         self, tenant: str, collection: str, document_id: str, *where: Clause

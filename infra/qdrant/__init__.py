@@ -1,0 +1,1 @@
+"""A Qdrant server for people without one."""
