@@ -10,13 +10,22 @@ from pipelines.answer import Answers
 from pipelines.chunk import Chunker
 from pipelines.documents import Documents
 from pipelines.drain import Drain
+from pipelines.embedding import SharedEmbedder
 from pipelines.ingest import Ingest
 from pipelines.models import select
 from pipelines.models.bm25 import Bm25SparseEmbedder
 from pipelines.models.query import LocalQueryEmbedder
 from pipelines.paging.memory import MemoryRankings
 from pipelines.parse.sandbox import SandboxedParser
-from pipelines.ports import Closeable, Embedder, QueryEmbedder, Reranker, RerankModel, Store
+from pipelines.ports import (
+    Blobs,
+    Closeable,
+    Embedder,
+    QueryEmbedder,
+    Reranker,
+    RerankModel,
+    Store,
+)
 from pipelines.query_vectors import QueryVectors
 from pipelines.rerank.batch import Scheduler
 from pipelines.rerank.cached import CachedReranker
@@ -101,20 +110,8 @@ async def embedded(
         reranker = remembering(rerank_queue(model, max_pairs=settings.rerank_queue_pairs), settings)
         stack.push_async_callback(reranker.close)
         blobs = LocalBlobs(settings.data_dir / "files")
-        sparse = Bm25SparseEmbedder()
         rankings = MemoryRankings(max_bytes=settings.pages_bytes, ttl_s=settings.cache_ttl_s)
-        parser = SandboxedParser()
-        stack.callback(parser.close)
-        ingest = Ingest(
-            store=store,
-            blobs=blobs,
-            parser=parser,
-            chunker=Chunker(embedder.tokenizer_json, chunk_tokens(settings, embedder)),
-            embedder=embedder,
-            sparse=sparse,
-            attempts=settings.ingest_attempts,
-            heartbeat_s=settings.heartbeat_s,
-        )
+        ingest = ingest_flow(settings, stack, store=store, blobs=blobs, embedder=embedder)
         drain = Drain(store, ingest)
         drain.start()
         stack.push_async_callback(asyncio.to_thread, drain.stop)
@@ -127,9 +124,9 @@ async def embedded(
             search=Search(
                 store,
                 query_vectors(LocalQueryEmbedder(embedder), settings),
-                sparse,
+                ingest.sparse,
                 reranker,
-                Answers(store, sparse, rankings),
+                Answers(store, ingest.sparse, rankings),
                 settings.query_instruction,
             ),
             parts={"ingestion": Part(drain.state)},
@@ -190,6 +187,63 @@ def required_redis(settings: Settings) -> str:
     url = settings.redis_url.get_secret_value()
     connect(url).close()
     return url
+
+
+@dataclass(frozen=True)
+class IngestWorker:
+    """What an ingestion worker works with."""
+
+    store: Store
+    ingest: Ingest
+
+
+@asynccontextmanager
+async def ingest_worker(
+    settings: Settings, *, choose: Callable[[Settings], Embedder] = select.choose_embedder
+) -> AsyncIterator[IngestWorker]:
+    """The parts of an ingestion worker beside servers for the store and the queue.
+
+    Raises:
+        StartupError: It cannot run like this; the sentence says what to change.
+        Unavailable: A server does not answer yet.
+    """
+    async with AsyncExitStack() as stack:
+        store = server_store(settings)
+        stack.push_async_callback(store.close)
+        embedder = await asyncio.to_thread(choose, settings)
+        if isinstance(embedder, Closeable):
+            stack.callback(embedder.close)
+        blobs = LocalBlobs(settings.data_dir / "files")
+        ingest = ingest_flow(settings, stack, store=store, blobs=blobs, embedder=embedder)
+        yield IngestWorker(store, ingest)
+
+
+def server_store(settings: Settings) -> Store:
+    """The store on a Qdrant server."""
+    raise ConfigurationError(
+        setting="TWOFOLD_QDRANT_URL", reason=f"no store for {settings.qdrant_url} is built in yet"
+    )
+
+
+def ingest_flow(
+    settings: Settings, stack: AsyncExitStack, *, store: Store, blobs: Blobs, embedder: Embedder
+) -> Ingest:
+    """The ingest flow over these parts; what it opens is closed with the stack."""
+    passages = SharedEmbedder(embedder)
+    stack.callback(passages.close)
+    parser = SandboxedParser()
+    stack.callback(parser.close)
+    return Ingest(
+        store=store,
+        blobs=blobs,
+        parser=parser,
+        chunker=Chunker(embedder.tokenizer_json, chunk_tokens(settings, embedder)),
+        embedder=passages,
+        sparse=Bm25SparseEmbedder(),
+        attempts=settings.ingest_attempts,
+        timeout_s=settings.ingest_timeout_s,
+        heartbeat_s=settings.heartbeat_s,
+    )
 
 
 def rerank_queue(model: RerankModel | None, *, max_pairs: int) -> Reranker:

@@ -6,33 +6,34 @@ was left unfinished by an earlier process is found the same way as what came a m
 
 import asyncio
 import logging
-import math
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from pipelines.hands import Hands
 from pipelines.ingest import Ingest
 from pipelines.ports import Store
+from pipelines.work import BACKOFF_S, place, rest_s
 from twofold.schema import Document
 
 log = logging.getLogger(__name__)
 
 IDLE_S = 30.0  # seconds after which the ledger is looked at even if nobody woke the thread
-BACKOFF_S = 1.0  # wait before the second attempt at a document; doubles with each one
+LOOK = 64  # rows that one look at the ledger brings at most
 
 
 class Drain:
     """Works off what is unfinished on the ledger, in one thread with an event loop of its own.
 
-    Two documents are in work at once by default, so that the parser's child process runs beside
-    the embedder's threads.
+    Many documents are in hand at once, so that small ones share the calls of the model and the
+    parsers' children run beside it.
     """
 
-    def __init__(self, store: Store, ingest: Ingest, *, workers: int = 2) -> None:
+    def __init__(self, store: Store, ingest: Ingest, *, documents: int = 32) -> None:
         self._store = store
         self._ingest = ingest
-        self._workers = workers
+        self._documents = documents
         self._in_hand: set[tuple[str, str, str]] = set()
         self._woken = asyncio.Event()
         self._stopping = False
@@ -82,35 +83,38 @@ class Drain:
         if self._stopping:
             return
         self._main = asyncio.current_task()
-        slots = asyncio.Semaphore(self._workers)
+        hands = Hands(self._documents)
         async with asyncio.TaskGroup() as group:
             while True:
-                await slots.acquire()
                 self._woken.clear()
-                found, due_s = await self._next()
-                if found:
+                found, due_s = await self._look()
+                for tenant, row in found:
+                    await hands.take(row)
                     # Marked here and not in the task, which may start after the next look.
-                    self._in_hand.add(place(*found))
-                    group.create_task(self._one(*found, slots))
-                else:
-                    slots.release()
+                    self._in_hand.add(place(tenant, row))
+                    group.create_task(self._one(tenant, row, hands))
+                if not found:
                     await self._sleep(due_s)
 
-    async def _next(self) -> tuple[tuple[str, Document] | None, float]:
-        """The first row that is due, or the seconds until one could be."""
+    async def _look(self) -> tuple[list[tuple[str, Document]], float]:
+        """Some of the rows that are due, or the seconds until one could be."""
         due_s = IDLE_S
+        found: list[tuple[str, Document]] = []
         try:
             async for tenant, row in self._store.unfinished():
                 if place(tenant, row) in self._in_hand:
                     continue
-                if (wait_s := seconds_to_wait(row)) <= 0:
-                    return (tenant, row), 0.0
-                due_s = min(due_s, wait_s)
+                if (wait_s := seconds_to_wait(row)) > 0:
+                    due_s = min(due_s, wait_s)
+                    continue
+                found.append((tenant, row))
+                if len(found) == LOOK:
+                    break
         except Exception:
             log.exception("the ledger cannot be read; trying again in %.0f s", IDLE_S)
-        return None, due_s
+        return found, due_s
 
-    async def _one(self, tenant: str, row: Document, slots: asyncio.Semaphore) -> None:
+    async def _one(self, tenant: str, row: Document, hands: Hands) -> None:
         try:
             await self._ingest(tenant, row)
         except Exception:
@@ -119,7 +123,7 @@ class Drain:
             await asyncio.sleep(BACKOFF_S)
         finally:
             self._in_hand.discard(place(tenant, row))
-            slots.release()
+            await hands.let_go(row)
             # Its row may be due again: it failed, or a newer upload came while it was in hand.
             self._woken.set()
 
@@ -129,14 +133,8 @@ class Drain:
                 await self._woken.wait()
 
 
-def place(tenant: str, row: Document) -> tuple[str, str, str]:
-    """What tells a document from every other."""
-    return tenant, row.collection, row.id
-
-
 def seconds_to_wait(row: Document) -> float:
     """How long a row still rests after a failed attempt: 1 s, 2 s, 4 s ... from its last change."""
     if row.status != "queued" or row.attempts == 0:
         return 0.0
-    rest_s = math.ldexp(BACKOFF_S, row.attempts - 1)
-    return rest_s - (datetime.now(UTC) - row.updated_at).total_seconds()
+    return rest_s(row.attempts) - (datetime.now(UTC) - row.updated_at).total_seconds()

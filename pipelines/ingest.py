@@ -6,21 +6,24 @@ nothing is visible before `publish`, and `publish` switches the whole document a
 
 import asyncio
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipelines import keys
 from pipelines.chunk import Chunker
-from pipelines.ports import Blobs, Chunk, Embedder, Parsed, Parser, SparseEmbedder, Store, Vectors
-from pipelines.work import Superseded, Work
-from twofold.errors import DocumentNotFound, ParseError, TwofoldError
+from pipelines.embedding import SharedEmbedder
+from pipelines.ports import Blobs, Chunk, Parsed, Parser, SparseEmbedder, Store, Vectors
+from pipelines.work import Superseded, Work, death, pauses
+from twofold.errors import DocumentNotFound, ParseError, TwofoldError, Unavailable
 from twofold.schema import Document
 
 log = logging.getLogger(__name__)
 
 BATCH = 64  # chunks between two signs of progress; the embedder packs them as it likes
 PARSED = 0.1  # share of the progress bar that parsing gets
+MAX_PARSERS = 8  # each may take 1 GB before it is stopped
 
 
 @dataclass(frozen=True)
@@ -28,30 +31,40 @@ class Ingest:
     """The flow over one set of parts; several documents may be in it at once.
 
     Attributes:
+        embedder: One for all documents in hand, so that small ones share a batch.
         attempts: Tries that a document has before it is failed.
+        timeout_s: Longest time for one try, in which a model or a server that is away may return.
         heartbeat_s: Seconds between two signs of life on the ledger.
+        parsers: Files that are read at once, each in a child of its own; None: as many as cores.
     """
 
     store: Store
     blobs: Blobs
     parser: Parser
     chunker: Chunker
-    embedder: Embedder
+    embedder: SharedEmbedder
     sparse: SparseEmbedder
     attempts: int = 3
+    timeout_s: float = 1_800.0
     heartbeat_s: float = 2.0
+    parsers: int | None = None
+    _parsing: asyncio.Semaphore = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        parsers = self.parsers or min(MAX_PARSERS, os.cpu_count() or 1)
+        object.__setattr__(self, "_parsing", asyncio.Semaphore(parsers))
 
     async def __call__(self, tenant: str, document: Document) -> Document:
         """Bring a queued document to `ready`, to `failed` with a reason, or back to `queued`."""
         work = Work(self.store, tenant, document)
         if document.attempts >= self.attempts:
-            reason = f"The worker died on this document {document.attempts} times; see its log."
-            await self._failed(work, "worker_died", reason)
+            _, failure = death(document, self.attempts)
+            await self._failed(work, failure.code, failure.message)
             return work.row
         try:
-            await work.advance(attempts=document.attempts + 1)
-            async with work.heartbeat(self.heartbeat_s):
-                await self._ingest(work)
+            await work.advance(status="parsing", progress=0.0, attempts=document.attempts + 1)
+            async with work.heartbeat(self.heartbeat_s), asyncio.timeout(self.timeout_s):
+                await self._ingest_patiently(work)
         except asyncio.CancelledError:
             # A worker that is told to stop does not count as an attempt that went wrong.
             await work.advance(status="queued", progress=0.0, attempts=document.attempts)
@@ -60,12 +73,25 @@ class Ingest:
             await self._abandon(work)
         except ParseError as failure:
             await self._failed(work, failure.failure, failure.message, again=failure.retryable)
+        except TimeoutError:
+            reason = f"It took longer than {self.timeout_s:g} s; split it and upload the parts."
+            await self._failed(work, "timeout", reason)
         except TwofoldError as failure:
             await self._failed(work, failure.code, failure.message)
         except Exception:
             log.exception("document %r could not be ingested", document.id)
             await self._failed(work, "internal", "Twofold failed on this document; see its log.")
         return work.row
+
+    async def _ingest_patiently(self, work: Work) -> None:
+        """A model or a server that is away is waited for: the document is not to blame."""
+        for pause_s in pauses():
+            try:
+                return await self._ingest(work)
+            except Unavailable as away:
+                log.warning("document %r waits %.0f s: %s", work.row.id, pause_s, away.message)
+                await asyncio.sleep(pause_s)
+        return None
 
     async def _ingest(self, work: Work) -> None:
         parsed = await self._parse(work)
@@ -74,9 +100,9 @@ class Ingest:
         await self._store(work, parsed, chunks, vectors)
 
     async def _parse(self, work: Work) -> Parsed:
-        await work.advance(status="parsing", progress=0.0)
         row = work.row
-        async with self.blobs.as_file(keys.original(work.tenant, row)) as path:
+        where = keys.original(work.tenant, row)
+        async with self._parsing, self.blobs.as_file(where) as path:
             return await asyncio.to_thread(
                 self.parser.parse, path, name=row.name, media_type=row.media_type
             )
@@ -89,11 +115,12 @@ class Ingest:
         await work.advance(status="embedding", progress=PARSED)
         for start in range(0, len(new), BATCH):
             batch = slice(start, start + BATCH)
-            dense = await asyncio.to_thread(self.embedder.embed_passages, passages[batch])
+            dense = await self.embedder.embed_passages(passages[batch])
             sparse = self.sparse.embed_passages(passages[batch])
             known |= dict(zip(hashes[batch], map(Vectors, dense, sparse), strict=True))
-            done = min(batch.stop, len(new)) / len(new)
-            await work.advance(progress=PARSED + (1 - PARSED) * done)
+            if batch.stop < len(new):
+                done = batch.stop / len(new)
+                await work.advance(progress=PARSED + (1 - PARSED) * done)
         return [known[each.sha256] for each in chunks]
 
     async def _store(

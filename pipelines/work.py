@@ -5,7 +5,8 @@ that the worker took up. When it is not, the worker stops.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import TypedDict, Unpack
@@ -13,6 +14,12 @@ from typing import TypedDict, Unpack
 from pipelines.ports import Store
 from twofold.errors import TwofoldError
 from twofold.schema import Document, DocumentFailure, DocumentStatus
+
+BACKOFF_S = 1.0  # rest before the second attempt at a document; doubles with each one
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  # between two looks for a part that is away
+
+DIED = "worker_died"
+"""Code of the failure of a document whose worker ended in mid-work."""
 
 
 class Superseded(Exception):
@@ -88,11 +95,13 @@ class Work:
         """Give a sign of life at this interval for as long as the block runs."""
 
         async def beat() -> None:
-            # The block's own next write meets whatever ends the beating early.
-            with suppress(Superseded, TwofoldError):
+            # The block's own next write meets what ends the beating early; a store that is away
+            # for a moment does not.
+            with suppress(Superseded):
                 while True:
                     await asyncio.sleep(seconds)
-                    await self.advance()
+                    with suppress(TwofoldError):
+                        await self.advance()
 
         beating = asyncio.create_task(beat())
         try:
@@ -105,3 +114,39 @@ class Work:
         now = datetime.now(UTC)
         alive: dict[str, object] = {"heartbeat_at": now, **({"updated_at": now} if change else {})}
         return self.row.model_copy(update={**change, **alive})
+
+
+def rest_s(attempts: int) -> float:
+    """Seconds that a document rests after so many attempts: none, 1, 2, 4 ..."""
+    return math.ldexp(BACKOFF_S, attempts - 1) if attempts else 0.0
+
+
+def is_suspect(row: Document) -> bool:
+    """Whether the last attempt ended with its worker: it, or a neighbour, may have been the cause.
+
+    For a drain that is alone with its ledger, a row in work belongs to a process that has died.
+    """
+    left_over = row.status != "queued"
+    return row.attempts > 0 and (left_over or (row.error is not None and row.error.code == DIED))
+
+
+def death(row: Document, attempts: int) -> tuple[DocumentStatus, DocumentFailure]:
+    """What becomes of a row whose worker is gone: it waits for another attempt, or has failed."""
+    if row.attempts < attempts:
+        message = "The worker stopped in mid-work; the document is tried again, alone."
+        return "queued", DocumentFailure(code=DIED, message=message)
+    message = f"The worker died on this document {row.attempts} times; see its log."
+    return "failed", DocumentFailure(code=DIED, message=message)
+
+
+def pauses() -> Iterator[float]:
+    """Seconds to wait for a part that is away: longer each time, without an end of their own."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        yield pause_s
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def place(tenant: str, row: Document) -> tuple[str, str, str]:
+    """What tells a document from every other."""
+    return tenant, row.collection, row.id

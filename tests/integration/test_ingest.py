@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import drain, keys
+from pipelines import keys
 from pipelines.chunk import Chunker
 from pipelines.documents import Documents, Upload
 from pipelines.drain import Drain, seconds_to_wait
+from pipelines.embedding import SharedEmbedder
 from pipelines.ingest import Ingest
 from pipelines.models.bm25 import Bm25SparseEmbedder
 from pipelines.ports import Block, Parsed
 from pipelines.store.blobs import LocalBlobs
 from pipelines.store.edge import EdgeStore
+from pipelines.work import BACKOFF_S
 from tests.support.models import WordEmbedder
 from tests.support.stored import row
 from twofold.errors import DocumentNotFound, ParseError
@@ -58,7 +60,7 @@ class Bench:
             blobs=self.blobs,
             parser=parser,
             chunker=Chunker(None, 100),
-            embedder=embedder,
+            embedder=SharedEmbedder(embedder),
             sparse=Bm25SparseEmbedder(),
             heartbeat_s=0.05,
         )
@@ -223,7 +225,7 @@ async def test_the_drain_finds_what_nobody_announced(tmp_path: Path) -> None:
 async def test_the_drain_comes_back_to_what_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drain, "BACKOFF_S", 0.05)
+    monkeypatch.setattr("pipelines.work.BACKOFF_S", 0.05)
     parser = ScriptedParser(passing(), passing())
     async with bench(tmp_path, parser) as parts:
         await parts.upload("rye")
@@ -240,7 +242,7 @@ async def test_attempts_rest_longer_each_time(tmp_path: Path) -> None:
         assert seconds_to_wait(row) == 0
         waits = [seconds_to_wait(row.model_copy(update={"attempts": n})) for n in (1, 2, 3)]
         assert waits == sorted(waits)
-        assert waits[2] <= drain.BACKOFF_S * 4
+        assert waits[2] <= BACKOFF_S * 4
 
 
 def test_a_callers_names_never_become_paths() -> None:

@@ -1,0 +1,1 @@
+"""Announcing documents to ingestion workers in other processes, by Celery over Redis."""

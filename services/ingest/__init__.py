@@ -1,0 +1,1 @@
+"""The ingestion worker: documents that were announced over Redis, brought to the store."""

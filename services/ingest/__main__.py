@@ -1,0 +1,67 @@
+"""`python -m services.ingest`: an ingestion worker; with `--health`, whether this host has one."""
+
+import argparse
+import asyncio
+import logging
+import os
+import socket
+import sys
+
+from pipelines import build
+from pipelines.queue.roster import Roster
+from pipelines.settings import Settings, read_settings
+from services.ingest.worker import run
+from twofold.errors import ConfigurationError, TwofoldError
+
+
+def main() -> None:
+    """Work until told to stop; exits with 1 and one sentence when it cannot start."""
+    # A thread that has nothing to do must leave its core to the others. Read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    arguments = argparse.ArgumentParser(prog="services.ingest", description=__doc__)
+    arguments.add_argument(
+        "--health", action="store_true", help="ask whether a worker of this host takes in work"
+    )
+    health = arguments.parse_args().health
+    try:
+        settings = read_settings()
+        redis_url = require_redis(settings)
+        logging.basicConfig(
+            level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s"
+        )
+        if health:
+            asyncio.run(require_worker(redis_url))
+        else:
+            run(settings, redis_url, build.ingest_worker)
+    except TwofoldError as error:
+        sys.exit(f"twofold: {error.message}")
+
+
+def require_redis(settings: Settings) -> str:
+    """The URL of the queue.
+
+    Raises:
+        ConfigurationError: It is not set.
+    """
+    if settings.redis_url is None:
+        raise ConfigurationError(
+            setting="TWOFOLD_REDIS_URL",
+            reason="an ingestion worker takes its work from Redis; set it and TWOFOLD_QDRANT_URL, "
+            "or run `python -m services.api` alone, which ingests by itself",
+        )
+    return settings.redis_url.get_secret_value()
+
+
+async def require_worker(redis_url: str) -> None:
+    """Exit with 1 unless a worker of this host has lately shown that it takes in what comes."""
+    roster = Roster(redis_url)
+    try:
+        names = await roster.workers()
+    finally:
+        await roster.close()
+    if not any(name.startswith(f"{socket.gethostname()}:") for name in names):
+        sys.exit("twofold: no ingestion worker of this host takes in work; see its log")
+
+
+if __name__ == "__main__":
+    main()
