@@ -73,7 +73,7 @@ def run(settings: Settings, redis_url: str, build: Build) -> None:
 def register(app: Celery, workshop: Workshop) -> None:
     """Make the task known."""
 
-    @app.task(name=TASK)  # type: ignore[untyped-decorator]  # Celery has no types
+    @app.task(name=TASK, shared=False)  # type: ignore[untyped-decorator]  # Celery has no types
     def ingest(*arguments: object) -> None:
         try:
             announced = _ARGUMENTS.validate_python(arguments, strict=True)

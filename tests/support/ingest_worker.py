@@ -4,17 +4,12 @@ Words in a text make things happen to its worker, as far as a test needs them: `
 process in mid-work, `SLOW` takes a while.
 """
 
-import asyncio
-import json
 import logging
 import os
 import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from pipelines.build import IngestWorker
@@ -27,7 +22,6 @@ from pipelines.settings import Settings, read_settings
 from pipelines.store.blobs import LocalBlobs
 from pipelines.store.edge import EdgeStore
 from services.ingest.worker import run
-from tests.support.live import ROOT, STOP_S, clean_environment
 from tests.support.models import WordEmbedder
 
 KILLER, SLOW = "KILLER", "SLOW"
