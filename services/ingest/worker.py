@@ -72,6 +72,7 @@ def run(settings: Settings, redis_url: str, build: Build) -> None:
 
 def register(app: Celery, workshop: Workshop) -> None:
     """Make the task known."""
+    signals.setup_logging.connect(keep_our_logging)
 
     @app.task(name=TASK, shared=False)  # type: ignore[untyped-decorator]  # Celery has no types
     def ingest(*arguments: object) -> None:
@@ -90,6 +91,10 @@ def register(app: Celery, workshop: Workshop) -> None:
             log.exception("document %r could not be worked on", announced[2])
 
 
+def keep_our_logging(**_: Any) -> None:
+    """With a receiver of this signal Celery leaves logging as it is."""
+
+
 def listen(workshop: Workshop, drain_s: float) -> None:
     """React to what Celery says of itself: it is there, and it has been told to stop."""
 
@@ -102,12 +107,8 @@ def listen(workshop: Workshop, drain_s: float) -> None:
         timer.daemon = True
         timer.start()
 
-    def keep_our_logging(**_: Any) -> None:
-        """With a receiver here Celery leaves logging as it is."""
-
     signals.worker_ready.connect(ready, weak=False)
     signals.worker_shutting_down.connect(stopping, weak=False)
-    signals.setup_logging.connect(keep_our_logging, weak=False)
 
 
 def end(code: int) -> None:

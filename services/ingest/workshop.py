@@ -91,7 +91,8 @@ class Workshop:
 
     def stop(self, timeout_s: float) -> None:
         """Close the parts."""
-        self._loop.call_soon_threadsafe(self._over.set)
+        with suppress(RuntimeError):  # the loop has ended before
+            self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(timeout_s)
 
     # --- On the event loop --------------------------------------------------------------
@@ -105,6 +106,8 @@ class Workshop:
                 log.exception("the workshop failed")
             else:
                 self._started.set_exception(error)
+        finally:
+            self._loop.close()
 
     async def _main(self) -> None:
         context, parts = await self._enter()

@@ -25,6 +25,13 @@ async def queue(redis: RedisServer) -> AsyncIterator[CeleryQueue]:
     await opened.close()
 
 
+async def said(caplog: pytest.LogCaptureFixture, words: str) -> None:
+    """Wait until the log has it."""
+    async with asyncio.timeout(30):
+        while words not in caplog.text:
+            await asyncio.sleep(0.02)
+
+
 async def waiting(redis: RedisServer, count: int) -> bool:
     """Whether so many announcements come to wait."""
     end = time.monotonic() + 20
@@ -44,8 +51,7 @@ async def test_an_upload_does_not_notice_that_redis_is_down(
 ) -> None:
     redis.kill()
     await queue.submit("mine", ROWS)
-    while "could not be announced" not in caplog.text:
-        await asyncio.sleep(0.02)
+    await said(caplog, "could not be announced")
     redis.start()
     await queue.submit("mine", ROWS[:3])
     assert await waiting(redis, 3)
@@ -60,8 +66,7 @@ async def test_an_upload_does_not_notice_that_redis_is_silent(
     try:
         await queue.submit("mine", ROWS)
         assert "could not be announced" not in caplog.text, "it waited for Redis"
-        while "could not be announced" not in caplog.text:
-            await asyncio.sleep(0.02)
+        await said(caplog, "could not be announced")
     finally:
         redis.resume()
     with redis.client() as client:
