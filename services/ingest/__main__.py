@@ -9,9 +9,9 @@ import sys
 
 from pipelines import build
 from pipelines.queue.roster import Roster
-from pipelines.settings import Settings, read_settings
+from pipelines.settings import read_settings
 from services.ingest.worker import run
-from twofold.errors import ConfigurationError, TwofoldError
+from twofold.errors import TwofoldError
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     health = arguments.parse_args().health
     try:
         settings = read_settings()
-        redis_url = require_redis(settings)
+        redis_url = build.required_redis(settings)
         logging.basicConfig(
             level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s"
         )
@@ -35,21 +35,6 @@ def main() -> None:
             run(settings, redis_url, build.ingest_worker)
     except TwofoldError as error:
         sys.exit(f"twofold: {error.message}")
-
-
-def require_redis(settings: Settings) -> str:
-    """The URL of the queue.
-
-    Raises:
-        ConfigurationError: It is not set.
-    """
-    if settings.redis_url is None:
-        raise ConfigurationError(
-            setting="TWOFOLD_REDIS_URL",
-            reason="an ingestion worker takes its work from Redis; set it and TWOFOLD_QDRANT_URL, "
-            "or run `python -m services.api` alone, which ingests by itself",
-        )
-    return settings.redis_url.get_secret_value()
 
 
 async def require_worker(redis_url: str) -> None:
