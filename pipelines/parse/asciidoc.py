@@ -75,8 +75,8 @@ def _blocks(lines: list[Line]) -> Iterator[tuple[BlockKind, int, int]]:
         while index + 1 < len(lines) and _BLOCK_ATTRIBUTES.match(lines[index].text):
             index += 1
         if lines[index].blank:
-            yield kind, start, start
-            index = start + 1
+            yield kind, start, index - 1
+            index += 1
             continue
         text = lines[index].text.rstrip()
         if text == _COMMENT:

@@ -76,7 +76,7 @@ def parse(data: bytes) -> Extract:
         elif not set(_SKIPPED) & set(depth):
             entry.append(each)
     media_type = CARD if "BEGIN:VCARD" in source[:2_000].upper() else CALENDAR
-    metadata = {"date": dates[0]} if count == 1 and dates else {}
+    metadata = {"date": dates[0].partition(" ")[0]} if count == 1 and dates else {}
     return builder.extract(media_type, title=title, metadata=metadata)
 
 

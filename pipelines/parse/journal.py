@@ -33,14 +33,7 @@ def parse(data: bytes) -> Extract:
     """Read front matter into metadata, then abstract, body, back matter and floats."""
     root = tree_of_file(data)
     article = root.find("article") if root.tag != "article" else root
-    if article is None or (
-        not any(
-            article.iter(
-                "p",
-            )
-        )
-        and not any(article.iter("para"))
-    ):
+    if article is None or (article.find(".//p") is None and article.find(".//para") is None):
         return xmldata.of_tree(root)
     builder = Builder()
     front = article.find("front")

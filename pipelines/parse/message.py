@@ -102,7 +102,8 @@ def add_parts(
 
 def headers(message: Message) -> dict[str, str]:
     """Subject, from, to, cc and the date in ISO 8601."""
-    found = {key: header(message.get(key)) for key in ("subject", *HEADERS)}
+    raw = {name.lower(): value for name, value in reversed(list(message.raw_items()))}
+    found = {key: header(raw.get(key)) for key in ("subject", *HEADERS)}
     with suppress(ValueError, TypeError, IndexError, OverflowError):
         found["date"] = parsedate_to_datetime(found["date"]).isoformat()
     return {key: value for key, value in found.items() if value}

@@ -101,7 +101,8 @@ class _Storage:
         if wide := self._read(number, "001F"):
             return wide.decode("utf-16-le", "replace").rstrip("\0")
         raw = self._read(number, "001E").rstrip(b"\0")
-        return encoding.decode(raw, f"cp{self._fixed.get(_CODE_PAGE, 1252)}") if raw else ""
+        page = self._fixed.get(_CODE_PAGE)
+        return encoding.decode(raw, f"cp{page}" if page else None) if raw else ""
 
     def body(self) -> str:
         """The body in plain text, from its RTF form where there is no other."""

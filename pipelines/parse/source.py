@@ -38,6 +38,9 @@ _ARROW = re.compile(
     r"(?:function\b|\([^()]*\)[ \t]*(?::[^=]+)?=>|[\w$]+[ \t]*=>)"
 )
 _SECTION = re.compile(r"\[{1,2}([\w.:\" -]+)\]{1,2}[ \t]*$")
+_SECTION_INDENT = -1
+"""A section of an INI or TOML file ends with the next one only."""
+
 _C_LIKE = re.compile(
     r"[ \t]*(?:[\w:<>\[\],*&~?@.]+[ \t]+)*[*&]*([A-Za-z_~][\w:~]*)[ \t]*\([^;={}]*\)?"
     r"[^;={}()]*(?:\{[^}]*|,?[ \t]*)$"
@@ -48,7 +51,7 @@ _NO_NAMES = words(
     "assert print sizeof new throw yield await case and or not in is raise del function"
 )
 _ABOVE = re.compile(r"[ \t]*(?:@|#\[|#(?!include|define)|//|/\*|\*|--|;;|\"\"\"|%)")
-_CLOSING = re.compile(r"[ \t]*(?:[})\]]|end\b|fi\b|done\b|esac\b|\*/|EOF\b)")
+_BRACKET = re.compile(r"[ \t]*(?:[{})\]]|end\b|fi\b|done\b|esac\b|\*/|EOF\b)")
 
 
 class _Piece(NamedTuple):
@@ -82,6 +85,9 @@ def _pieces(lines: list[Line]) -> Iterator[_Piece]:
     for index, line in enumerate(lines):
         if line.blank:
             continue
+        if first is not None and _BRACKET.match(line.text):
+            last = index  # it closes what is open, and opens nothing of its own
+            continue
         name = _name(line, lines[index + 1] if index + 1 < len(lines) else None)
         here = _place(open_, line, name)
         gap = index - last > 1 and (not open_ or line.indent == 0)
@@ -98,13 +104,13 @@ def _pieces(lines: list[Line]) -> Iterator[_Piece]:
 
 def _place(open_: list[tuple[int, str]], line: Line, name: str | None) -> tuple[str, ...]:
     """Leave the definitions that end above a line, and enter one that begins with it."""
-    while open_ and (
-        line.indent < open_[-1][0]
-        or (line.indent == open_[-1][0] and (name is not None or not _CLOSING.match(line.text)))
-    ):
-        open_.pop()
-    if name is not None:
-        open_.append((line.indent, name))
+    if _SECTION.match(line.text):
+        open_[:] = [(_SECTION_INDENT, name or "")]
+    else:
+        while open_ and line.indent <= open_[-1][0]:
+            open_.pop()
+        if name is not None:
+            open_.append((line.indent, name))
     return tuple(each for _, each in open_)
 
 

@@ -78,7 +78,7 @@ def _is_mixed(element: Element) -> bool:
 def _is_record(element: Element) -> bool:
     """Whether it holds values, or groups of values, and nothing that is longer."""
     return all(
-        not _is_prose(child) and all(len(inner) == 0 and not _is_prose(inner) for inner in child)
+        not _is_mixed(child) and all(len(inner) == 0 and not _is_prose(inner) for inner in child)
         for child in element
     )
 
