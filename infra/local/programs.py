@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import yaml
+
 from infra.local.compose import Service
 from infra.local.places import LOOPBACK, Places, free_port
 from twofold.errors import ConfigurationError
@@ -131,10 +133,13 @@ def _qdrant(said: Program, places: Places) -> Program:
             note="qdrant from the PATH",
         )
     storage = str(places.paths["/qdrant/storage"])
+    settings = said.command[said.command.index("--config-path") + 1]
+    key = yaml.safe_load(Path(settings).read_text(encoding="utf-8"))["service"]["api_key"]
     return replace(
         said,
         command=(sys.executable, "-m", "infra.qdrant.standin", "--port", port, "--path", storage),
-        note="stand-in for Qdrant, for trying only: slow past some thousand passages",
+        environment={**said.environment, "QDRANT__SERVICE__API_KEY": key},
+        note="stand-in for Qdrant, for trying only",
     )
 
 

@@ -40,7 +40,7 @@ class Display:
             self._lines(topology)
         if topology.well and not self._invited:
             self._invited = True
-            self._console.print(_invitation(topology.url), highlight=False)
+            self._console.print(_invitation(topology), highlight=False, soft_wrap=True)
 
     def _lines(self, topology: Topology) -> None:
         for name, unit in topology.units.items():
@@ -49,6 +49,7 @@ class Display:
                 self._console.print(
                     f"{name:14} {unit.state:11} {unit.process_id or '':>8}  {unit.program.note}",
                     highlight=False,
+                    soft_wrap=True,
                 )
 
 
@@ -64,12 +65,13 @@ def _table(topology: Topology) -> Table:
     return table
 
 
-def _invitation(url: str) -> str:
+def _invitation(topology: Topology) -> str:
+    url = topology.url
     return (
         f"\nTwofold answers on {url} (documentation: {url}/docs). In another terminal:\n"
         f"  export TWOFOLD_URL={url}\n"
         "  make demo-remote\n"
         "  .venv/bin/twofold add examples/demo/documents\n"
         '  .venv/bin/twofold search "why is my crust pale"\n'
-        "Ctrl-C stops everything.\n"
+        f"Logs are in {topology.logs}. Ctrl-C stops everything.\n"
     )

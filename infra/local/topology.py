@@ -30,6 +30,7 @@ class Topology:
 
     def __init__(self, layout: Layout, data: Path) -> None:
         self.url = layout.url
+        self.logs = data / "logs"
         self.units = {
             name: Unit(name, each.service, each.program, each.log)
             for name, each in layout.planned.items()
