@@ -112,6 +112,11 @@ def test_a_service_that_lasts_is_asked_for_its_health_and_given_time_to_stop(nam
     assert float(service["stop_grace_period"].removesuffix("s")) > drain_s
 
 
+def test_answers_come_before_background_work_on_a_machine_that_is_busy() -> None:
+    shares = {name: SERVICES[name].get("cpu_shares", 1024) for name in LASTING}
+    assert shares["ingest"] == shares["ingest-gpu"] < shares["reranker"] < shares["api"]
+
+
 def test_what_is_started_first_is_well_before_the_rest_is_started() -> None:
     for name in LASTING:
         for dependency, how in SERVICES[name].get("depends_on", {}).items():
