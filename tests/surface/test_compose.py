@@ -1,5 +1,6 @@
 """docker-compose.yaml and the image: valid, in step with the code, allowed what they need."""
 
+import importlib.util
 import json
 import re
 import shutil
@@ -168,6 +169,18 @@ def test_every_setting_is_one_that_there_is() -> None:
         if variable.startswith("TWOFOLD_")
     }
     assert {"TWOFOLD_QDRANT_URL", "TWOFOLD_SECRETS_DIR", "TWOFOLD_BLOBS_URL"} <= said <= known
+
+
+def test_every_command_runs_a_module_that_there_is() -> None:
+    modules = {
+        command[command.index("-m") + 1]
+        for service in SERVICES.values()
+        for command in (service.get("command", []), service.get("healthcheck", {}).get("test", []))
+        if "python" in command and "-m" in command
+    }
+    assert {"services.api", "services.ingest", "services.reranker"} <= modules
+    for module in modules - {"pytest"}:
+        assert importlib.util.find_spec(f"{module}.__main__"), module
 
 
 @pytest.mark.parametrize(("profile", "workers"), [("cpu", ""), ("gpu", "-gpu")])

@@ -1,5 +1,6 @@
 """The manifests of every overlay: valid, safe, and in step with the code that they run."""
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from pipelines.queue.broker import QUEUE
+from pipelines.rerank.wire import Stream
 from pipelines.settings import Settings
 from tests.support.keda import SCHEMAS
 from tests.support.kustomize import Manifest, build, pod_spec
@@ -181,6 +184,22 @@ def test_every_setting_is_one_that_there_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_every_command_runs_a_module_that_there_is(name: str) -> None:
+    modules = {
+        command[2]
+        for _, _, container in containers(name)
+        for command in [
+            container["command"],
+            *(probe["exec"]["command"] for key, probe in container.items() if "exec" in probe),
+        ]
+        if command[:2] == ["python", "-m"]
+    }
+    assert modules == {"services.api", "services.ingest", "services.reranker"}
+    for module in modules:
+        assert importlib.util.find_spec(f"{module}.__main__"), module
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_only_who_needs_a_secret_gets_it_and_the_script_makes_every_one(
     name: str, tmp_path: Path
 ) -> None:
@@ -204,8 +223,10 @@ def test_only_who_needs_a_secret_gets_it_and_the_script_makes_every_one(
 def test_queues_are_measured_under_the_names_that_the_processes_use(name: str) -> None:
     said = settings_of(name)
     rerank, embed = one(name, "ScaledObject", "reranker")["spec"]["triggers"]
-    assert rerank["metadata"]["stream"] == f"twofold:rerank:{said['TWOFOLD_RERANKER']}"
-    assert embed["metadata"]["stream"] == f"twofold:embed:{said['TWOFOLD_EMBEDDER']}"
+    [documents] = one(name, "ScaledObject", "ingest")["spec"]["triggers"]
+    assert rerank["metadata"]["stream"] == Stream.rerank(said["TWOFOLD_RERANKER"]).key
+    assert embed["metadata"]["stream"] == Stream.embed(said["TWOFOLD_EMBEDDER"]).key
+    assert documents["metadata"]["listName"] == QUEUE
 
 
 @pytest.mark.parametrize("name", NAMES)
