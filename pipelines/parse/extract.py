@@ -24,6 +24,9 @@ MAX_KEYS = 24
 MAX_TEXT = 20_000_000
 """Longest text of one document, in code points."""
 
+MAX_MARKS = 30
+"""Most combining marks on one character; no language has more than a few."""
+
 SEPARATOR = "\n\n"
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,49}")
@@ -33,6 +36,8 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f\xad\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
 )
 _HARD_SPACES = re.compile("[\xa0\u2007\u202f]")
+# Marks are neither letters nor ASCII; the function looks closer.
+_PERHAPS_MARKS = re.compile(rf"[^\w\s\x00-\x7f]{{{MAX_MARKS + 1},}}")
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -87,7 +92,22 @@ def clean(text: str) -> str:
     text = _UNPRINTABLE.sub("", text)
     text = _HARD_SPACES.sub(" ", text)
     text = _LONE_SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
+    if not text.isascii():
+        text = _PERHAPS_MARKS.sub(_stream_safe, text)
     return unicodedata.normalize("NFC", text)
+
+
+def _stream_safe(run: re.Match[str]) -> str:
+    """Keep the first MAX_MARKS combining marks of a sequence: normalising sorts them, in the
+    square of their number. (The Stream-Safe Text Format of Unicode Annex 15 breaks them up.)
+    """
+    kept: list[str] = []
+    marks = 0
+    for character in run.group():
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= MAX_MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 def one_line(text: str, limit: int = MAX_METADATA) -> str:

@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from pipelines.parse.confine import Limits
 from pipelines.parse.zygote import REPORT
@@ -25,6 +25,7 @@ from pipelines.parse.zygote import REPORT
 ZYGOTE = Path(__file__).with_name("zygote.py")
 _ROOT = str(ZYGOTE.parents[2])
 _READ_BYTES = 1 << 20
+_Report: TypeAlias = tuple[int, float, int]
 _BURIAL_S = 10.0  # seconds in which a killed child has to be gone, or its zygote is killed too
 
 
@@ -43,6 +44,7 @@ class Ended(NamedTuple):
         output: What it wrote; empty if it had to be killed.
         status: Its exit code; negative: the signal that ended it.
         cpu_s: Processor time that it took.
+        peak_bytes: Most memory that it had at once.
         overdue: It was killed because its time was up.
         flooded: It was killed because it wrote too much.
     """
@@ -50,6 +52,7 @@ class Ended(NamedTuple):
     output: bytes
     status: int
     cpu_s: float
+    peak_bytes: int
     overdue: bool = False
     flooded: bool = False
 
@@ -138,14 +141,14 @@ class Nursery:
                 os.close(writer)
             try:
                 output = _read(reader, deadline, output_bytes)
-                status, cpu_s = _report(ours, deadline)
+                report = _report(ours, deadline)
             except TimeoutError:
                 return Ended(b"", *self._killed(zygote, ours), overdue=True)
             except _Flood:
                 return Ended(b"", *self._killed(zygote, ours), flooded=True)
-            if status < 0:
+            if report[0] < 0:
                 self._retire(zygote)
-            return Ended(output, status, cpu_s)
+            return Ended(output, *report)
 
     def close(self) -> None:
         """End the zygote and whatever it still runs; no child is to be had afterwards."""
@@ -184,8 +187,8 @@ class Nursery:
                 self._accepting = False
                 zygote.retire()
 
-    def _killed(self, zygote: _Zygote, ticket: socket.socket) -> tuple[int, float]:
-        """Have a child killed; its exit code and processor seconds."""
+    def _killed(self, zygote: _Zygote, ticket: socket.socket) -> _Report:
+        """Have a child killed; how that ended."""
         ticket.shutdown(socket.SHUT_WR)
         try:
             return _report(ticket, time.monotonic() + _BURIAL_S)
@@ -194,7 +197,7 @@ class Nursery:
             zygote.kill()
         except Lost:  # as dead as its zygote
             pass
-        return -signal.SIGKILL, 0.0
+        return -signal.SIGKILL, 0.0, 0
 
 
 def _read(reader: int, deadline: float, limit: int) -> bytes:
@@ -212,8 +215,8 @@ def _read(reader: int, deadline: float, limit: int) -> bytes:
     raise TimeoutError
 
 
-def _report(ticket: socket.socket, deadline: float) -> tuple[int, float]:
-    """Exit code and processor seconds of a child that has ended; raises TimeoutError and Lost."""
+def _report(ticket: socket.socket, deadline: float) -> _Report:
+    """What the zygote says of a child that has ended; raises TimeoutError and Lost."""
     ticket.settimeout(max(0.001, deadline - time.monotonic()))
     try:
         report = ticket.recv(REPORT.size)
@@ -221,8 +224,8 @@ def _report(ticket: socket.socket, deadline: float) -> tuple[int, float]:
         raise Lost from error
     if len(report) < REPORT.size:
         raise Lost
-    status, cpu_s = REPORT.unpack(report)
-    return status, cpu_s
+    status, cpu_s, peak_bytes = REPORT.unpack(report)
+    return status, cpu_s, peak_bytes
 
 
 def _end(zygotes: list[_Zygote]) -> None:

@@ -25,6 +25,8 @@ DECODED = "text/plain; charset=utf-8"
 """The media type of text that came as JSON: the server encoded it itself, nothing is parsed."""
 
 MAX_MEDIA_TYPE = 255
+MUCH_MEMORY = 0.7
+"""Share of its memory with which a child that crashes has most likely crashed for want of it."""
 
 
 class _Success(BaseModel):
@@ -136,6 +138,9 @@ class SandboxedParser:
             )
         if ended.status == -signal.SIGKILL:  # and not by us
             raise self._memory("the machine had left")
+        if ended.status < 0 and ended.peak_bytes > MUCH_MEMORY * self._limits.memory_bytes:
+            # Libraries in C seldom say so: they abort, or follow the pointer that they did not get.
+            raise self._memory(f"{self._limits.memory_bytes / 1e6:.0f} MB")
         try:
             return _ANSWER.validate_json(ended.output)
         except ValidationError:

@@ -25,12 +25,13 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:  # the path to it is not set yet
     from pipelines.parse.confine import Limits
 
-REPORT = struct.Struct("=id")
-"""How a child ended: its exit code (negative: the signal) and its processor seconds."""
+REPORT = struct.Struct("=idq")
+"""How a child ended: exit code (negative: the signal), processor seconds, most bytes resident."""
 
 DESCRIPTORS = 3
 MAX_ORDER = 4_096  # bytes
 PARENT_CHECK_MS = 1_000
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1_024
 _OOM_SCORE = "/proc/self/oom_score_adj"
 
 
@@ -122,8 +123,9 @@ class Zygote:
             with suppress(KeyError):
                 self._poll.unregister(descriptor)
             code = os.waitstatus_to_exitcode(status)
+            cpu_s, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _RSS_UNIT
             with suppress(OSError), child.ticket:
-                child.ticket.send(REPORT.pack(code, usage.ru_utime + usage.ru_stime))
+                child.ticket.send(REPORT.pack(code, cpu_s, peak))
             _learn(code)
 
 

@@ -86,3 +86,10 @@ def test_any_text_is_read_and_all_that_shows_is_in_blocks(written):
 def test_any_bytes_are_read_or_refused(data):
     with suppress(Unreadable):
         text.parse(data).text.encode()
+
+
+def test_endless_combining_marks_take_no_endless_time():
+    marks = "\u0315\u0300\u05ae\u0338" * 250_000  # in no order: normalising sorts them
+    extract = text.from_text(f"a{marks} and Bo\u0308gen\u0301\u0316 ── ─{'─' * 100}")
+    assert len(extract.text) < 200
+    assert extract.text.endswith(f"and Bögeń\u0316 ── ─{'─' * 100}")
