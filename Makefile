@@ -1,7 +1,7 @@
 # Two commands matter to a newcomer: `make demo` and `make test`.
 # The environment is built from nothing in .venv; a second call finds its stamp and is instant.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-remote run up test lint types fmt bench bench-rerank bench-scheduler bench-quality bench-search clean
+.PHONY: help demo demo-remote run up test lint types fmt bench bench-rerank bench-scheduler bench-quality bench-search fuzz-parse clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -60,6 +60,9 @@ bench-rerank: .venv/.test ## B1, B2, B4: the Qwen3 engine beside its peers
 
 bench-scheduler: .venv/.test ## B3: the rerank scheduler beside its peers on a simulated device
 	@$(BIN)/python benchmarks/scheduler.py
+
+fuzz-parse: .venv/.test ## thousands of damaged files of each format through the sandbox
+	@$(BIN)/python benchmarks/fuzz.py
 
 bench-quality: .venv/.test ## B9: nDCG@10 of every stage on the collections in ../shared
 	@$(BIN)/python benchmarks/quality.py

@@ -56,11 +56,13 @@ def parse(data: bytes) -> Extract:
     dates: list[str] = []
     count = 0
     depth: list[str] = []
+    skipped = 0  # of those in depth
     entry: list[_Property] = []
     for each in _properties(source):
         kind = each.value.strip().upper()
         if each.name == "BEGIN":
             depth.append(kind)
+            skipped += kind in _SKIPPED
             if kind in _ENTRIES:
                 entry = []
         elif each.name == "END":
@@ -70,10 +72,10 @@ def parse(data: bytes) -> Extract:
                 count += 1
                 entry = []
             if depth:
-                depth.pop()
+                skipped -= depth.pop() in _SKIPPED
         elif each.name == "X-WR-CALNAME":
             title = _plain(each.value)
-        elif not set(_SKIPPED) & set(depth):
+        elif not skipped:
             entry.append(each)
     media_type = CARD if "BEGIN:VCARD" in source[:2_000].upper() else CALENDAR
     metadata = {"date": dates[0].partition(" ")[0]} if count == 1 and dates else {}

@@ -7,7 +7,7 @@ from operator import itemgetter
 
 from pipelines.parse import rows
 from pipelines.parse.encoding import decode
-from pipelines.parse.extract import Builder, Extract, clean
+from pipelines.parse.extract import MAX_TEXT, Builder, Extract, clean
 
 MEDIA_TYPE = "text/csv"
 
@@ -32,7 +32,10 @@ def _delimiter(sample: list[str]) -> str:
     """The one that divides most lines into the same number of fields, and that into most."""
 
     def score(delimiter: str) -> tuple[int, int]:
-        widths = Counter(map(len, filter(None, csv.reader(sample, delimiter=delimiter))))
+        try:
+            widths = Counter(map(len, filter(None, csv.reader(sample, delimiter=delimiter))))
+        except csv.Error:  # a field that is too long: not with this one
+            return (0, 0)
         width, count = max(widths.items(), key=itemgetter(1), default=(0, 0))
         return (count, width) if width > 1 else (0, 0)
 
@@ -44,6 +47,7 @@ def _table(lines: list[str], delimiter: str) -> list[list[str]]:
     try:
         return _filled(csv.reader((line + "\n" for line in lines), delimiter=delimiter))
     except csv.Error:
+        csv.field_size_limit(MAX_TEXT)  # there are no quotation marks now that could be open
         return _filled(csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE))
 
 

@@ -75,7 +75,8 @@ def prepare_legacy(_data: bytes = b"") -> None:
 def prepare_named(data: bytes) -> None:
     """Import the codecs that a message names for its parts, and those of `prepare`."""
     named = {(one or other).decode("ascii") for one, other in _CHARSETS.findall(data)}
-    for charset in sorted(named)[:MAX_CHARSETS]:
+    # The email package takes the first for headers that are not ASCII.
+    for charset in ("raw_unicode_escape", *sorted(named)[:MAX_CHARSETS]):
         with suppress(LookupError):
             codecs.lookup(charset)
     prepare(data)

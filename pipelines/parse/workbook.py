@@ -34,7 +34,7 @@ FIRST_RECORDS = 10
 _FILEPASS = b"\x2f\x00"
 
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
-_CELL = re.compile(rb"<(?:\w+:)?c\s[^>]*?\br=\"([A-Z]{1,3})(\d{1,7})\"")
+_CELL = re.compile(rb"<(?:\w+:)?c\s[^>]*?\br=\"([A-Z]{1,40})(\d{1,40})\"")
 _OVERLAP = 200
 
 Value = int | float | str | bool | date | datetime | time | timedelta

@@ -144,7 +144,7 @@ def _learn(code: int) -> None:
     if module is None or module in sys.modules:
         return
     with suppress(Exception):  # a library that is missing is for the child to complain of
-        importlib.import_module(module)
+        getattr(importlib.import_module(module), "prepare", encoding.prepare)(b"\xff")
     encoding.prepare(b"\xff")
     gc.collect()
     gc.freeze()  # nothing of it is ever looked at again, so its pages stay shared

@@ -17,7 +17,7 @@ _NUMBERS = (b"0", b"-1", b"1", b"65535", b"2147483647", b"4294967296", b"9" * 30
 _TOKENS = (
     b"<", b">", b"</", b"<!--", b"]]>", b"&#0;", b"&#xD800;", b"&a;", b"{", b"}", b"[", b"](", b"|",
     b"\\", b"\\u", b"\0", b"\r", b"\n\n", b"\t", b'"', b"'", b"`", b"```", b"$", b"%", b"--", b"=?",
-    b"\xff\xfe", b"\xef\xbb\xbf", "\u202e".encode(), "\u0301".encode(), b"obj", b"endobj", b"stream",
+    b"\xff\xfe", b"\xef\xbb\xbf", "\u202e".encode(), "\u0301".encode(), b"endobj", b"stream",
 )  # fmt: skip
 
 

@@ -52,7 +52,7 @@ def sheet(dimension: str, rows: str) -> bytes:
         xl__workbook=f'<workbook xmlns="{_MAIN}" xmlns:r="{_OFFICE}"><sheets>'
         '<sheet name="Staves" sheetId="1" r:id="r1"/></sheets></workbook>',
         xl__worksheets__sheet1=f'<worksheet xmlns="{_MAIN}"><dimension ref="{dimension}"/>'
-            f"<sheetData>{rows}</sheetData></worksheet>",
+        f"<sheetData>{rows}</sheetData></worksheet>",
     )
     relations = (
         f'<Relationships xmlns="{_RELS}"><Relationship Id="r1" '
@@ -118,8 +118,9 @@ _ODP = _open_document(
 _EPUB = zipped(
     {
         "mimetype": "application/epub+zip",
-        "META-INF/container.xml": '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"'
-        '><rootfiles><rootfile full-path="c.opf" media-type="application/oebps-package+xml"/>'
+        "META-INF/container.xml": "<container "
+        'xmlns="urn:oasis:names:tc:opendocument:xmlns:container">'
+        '<rootfiles><rootfile full-path="c.opf" media-type="application/oebps-package+xml"/>'
         "</rootfiles></container>",
         "c.opf": '<package xmlns="http://www.idpf.org/2007/opf"><metadata '
         'xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>Bows</dc:title></metadata><manifest>'
@@ -141,11 +142,12 @@ _MAIL = (
 
 SAMPLES: dict[str, bytes] = {
     ".txt": "Zwölf Staves of yew.\n\nThey dry for a year; é ü ß.\n".encode(),
-    ".md": b"---\ntitle: Bows\n---\n# Yew\n\nA *stave* [dries](x.md).\n\n- one\n- two\n\n| a | b |\n"
-    b"|---|---|\n| 1 | 2 |\n\n```python\nx = 1\n```\n",
-    ".rst": b"Yew\n===\n\nA stave.\n\n- one\n- two\n\n.. code-block:: python\n\n   x = 1\n\n==  ==\na   b"
-    b"\n==  ==\n1   2\n==  ==\n",
-    ".adoc": b"= Yew\n\n== Drying\n\nA stave.\n\n* one\n\n|===\n|a |b\n|1 |2\n|===\n\n----\nx = 1\n----\n",
+    ".md": b"---\ntitle: Bows\n---\n# Yew\n\nA *stave* [dries](x.md).\n\n- one\n- two\n\n"
+    b"| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nx = 1\n```\n",
+    ".rst": b"Yew\n===\n\nA stave.\n\n- one\n- two\n\n.. code-block:: python\n\n   x = 1\n\n"
+    b"==  ==\na   b\n==  ==\n1   2\n==  ==\n",
+    ".adoc": b"= Yew\n\n== Drying\n\nA stave.\n\n* one\n\n|===\n|a |b\n|1 |2\n|===\n\n"
+    b"----\nx = 1\n----\n",
     ".tex": b"\\documentclass{article}\\title{Yew}\\begin{document}\\maketitle\\section{Drying} A "
     b"\\emph{stave}. $a^2$ \\begin{itemize}\\item one\\end{itemize}\\begin{tabular}{ll}a & b\\\\"
     b"\\end{tabular}% no\n\\end{document}",
@@ -172,16 +174,17 @@ SAMPLES: dict[str, bytes] = {
         }
     ).encode(),
     ".py": b'"""Bows."""\n\n\ndef draw(bow: str) -> int:\n    # pull\n    return len(bow)\n',
-    ".vtt": b"WEBVTT\n\nNOTE x\n\n1\n00:01.000 --> 00:02.000 align:start\n<v Ann>The stave is dry.\n",
+    ".vtt": b"WEBVTT\n\nNOTE x\n\n1\n00:01.000 --> 00:02.000 align:start\n"
+    b"<v Ann>The stave is dry.\n",
     ".srt": b"1\n00:00:01,000 --> 00:00:02,000\nThe <i>stave</i> is dry.\n\n2\n00:00:03,000 --> "
     b"00:00:04,000\nString it.\n",
-    ".ics": b"BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VEVENT\nSUMMARY:Til\n lering\nDTSTART:20260105T100000Z"
-    b"\nDESCRIPTION:Bring\\, wax\nEND:VEVENT\nEND:VCALENDAR\n",
+    ".ics": b"BEGIN:VCALENDAR\nVERSION:2.0\nBEGIN:VEVENT\nSUMMARY:Til\n lering\n"
+    b"DTSTART:20260105T100000Z\nDESCRIPTION:Bring\\, wax\nEND:VEVENT\nEND:VCALENDAR\n",
     ".eml": _MAIL,
     ".mbox": b"From ann@example.org Mon Jan  5 10:00:00 2026\n" + _MAIL + b"\n"
     b"From bob@example.org Mon Jan  5 11:00:00 2026\nSubject: again\n\nDry?\n",
-    ".rtf": b"{\\rtf1\\ansi{\\fonttbl{\\f0 Arial;}}{\\info{\\title Yew}}\\f0 A stave\\par \\u8364? \\'e9"
-    b"\\trowd a\\cell b\\cell\\row}",
+    ".rtf": b"{\\rtf1\\ansi{\\fonttbl{\\f0 Arial;}}{\\info{\\title Yew}}\\f0 A stave\\par "
+    b"\\u8364? \\'e9\\trowd a\\cell b\\cell\\row}",
     ".pdf": pdf(
         ["Yew", "A stave of yew dries for a year."],
         ["Page two"],
@@ -190,8 +193,8 @@ SAMPLES: dict[str, bytes] = {
     ),
     ".docx": docx(
         '<w:p><w:pPr><w:pStyle w:val="Heading1"/></w:pPr><w:r><w:t>Yew</w:t></w:r></w:p><w:p><w:r>'
-        "<w:t>A stave.</w:t></w:r></w:p><w:tbl><w:tr><w:tc><w:p><w:r><w:t>1</w:t></w:r></w:p></w:tc>"
-        "</w:tr></w:tbl>"
+        "<w:t>A stave.</w:t></w:r></w:p><w:tbl><w:tr><w:tc><w:p><w:r><w:t>1</w:t></w:r></w:p>"
+        "</w:tc></w:tr></w:tbl>"
     ),
     ".xlsx": workbook(("wood", "weight"), ("yew", "12"), ("ash", "10")),
     ".pptx": _slides(),
