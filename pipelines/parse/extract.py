@@ -98,8 +98,10 @@ def clean(text: str) -> str:
 
 
 def _stream_safe(run: re.Match[str]) -> str:
-    """Keep the first MAX_MARKS combining marks of a sequence: normalising sorts them, in the
-    square of their number. (The Stream-Safe Text Format of Unicode Annex 15 breaks them up.)
+    """Keep the first MAX_MARKS combining marks of each sequence.
+
+    Normalising sorts them, in the square of their number. (Unicode Annex 15 has the Stream-Safe
+    Text Format against this, which breaks sequences up instead.)
     """
     kept: list[str] = []
     marks = 0
