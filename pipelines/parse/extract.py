@@ -181,6 +181,12 @@ class Builder:
         lead = max(0, text.find("\n")) if first_line_leads else 0
         self._append(text, Span(0, 0, kind, self.outline.path, page, lead))
 
+    @property
+    def opening(self) -> str | None:
+        """The heading that the text begins with: the title of a document that names none."""
+        first = self._blocks[0] if self._blocks else None
+        return self._parts[0] if first is not None and first.kind == "heading" else None
+
     def splice(self, part: Extract) -> None:
         """Add the blocks of another extract under the current heading."""
         above = self.outline.path

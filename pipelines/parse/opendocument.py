@@ -64,6 +64,8 @@ def _read(pieces: Iterable[bytes | str], about: dict[str, str]) -> Extract:
     body = _Body()
     stream(pieces, body.start, body.end, body.text)
     title = about.pop("title", None) or body.title
+    if body.kind != "spreadsheet":
+        title = title or body.builder.opening
     return body.builder.extract(MEDIA_TYPE + body.kind, title=title, metadata=about)
 
 

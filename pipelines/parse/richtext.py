@@ -83,7 +83,9 @@ def parse(data: bytes) -> Extract:
     reader = _Reader()
     reader.read(data)
     return reader.builder.extract(
-        MEDIA_TYPE, title=reader.info.pop("title", None) or reader.title, metadata=reader.info
+        MEDIA_TYPE,
+        title=reader.info.pop("title", None) or reader.title or reader.builder.opening,
+        metadata=reader.info,
     )
 
 

@@ -28,7 +28,9 @@ def parse(data: bytes) -> Extract:
     for page, name in enumerate(names, start=1):
         _Slide(container, name, builder, page).read()
     about = office.properties(container)
-    return builder.extract(MEDIA_TYPE, title=about.pop("title", None), metadata=about)
+    return builder.extract(
+        MEDIA_TYPE, title=about.pop("title", None) or builder.opening, metadata=about
+    )
 
 
 def _slides(container: Container) -> list[str]:

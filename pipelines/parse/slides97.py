@@ -1,5 +1,6 @@
 """PPT of PowerPoint 97 to 2003 ([MS-PPT]): the texts of each slide, by its tree of records."""
 
+import re
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from pipelines.parse.oleproperties import summary
 MEDIA_TYPE = "application/vnd.ms-powerpoint"
 
 MAX_DEPTH = 30
+_OF_NO_ONE = re.compile(r"PowerPoint Presentation|(?:Slide|Folie|Diapositive|スライド) ?1")
 MAX_RECORDS = 500_000
 
 # Types of records, by their names in the specification.
@@ -43,9 +45,10 @@ def parse(data: bytes) -> Extract:
     reader.read(stream)
     about = summary(file)
     title = about.pop("title", None)
-    return reader.builder().extract(
-        MEDIA_TYPE, title=None if title == "PowerPoint Presentation" else title, metadata=about
-    )
+    builder = reader.builder()
+    if title is None or _OF_NO_ONE.fullmatch(title):
+        title = builder.opening
+    return builder.extract(MEDIA_TYPE, title=title, metadata=about)
 
 
 class _Reader:

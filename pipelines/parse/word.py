@@ -34,7 +34,9 @@ def parse(data: bytes) -> Extract:
             stream(container.read(name), body.start, body.end, body.text)
     about = office.properties(container)
     return body.builder.extract(
-        MEDIA_TYPE, title=about.pop("title", None) or body.title, metadata=about
+        MEDIA_TYPE,
+        title=about.pop("title", None) or body.title or body.builder.opening,
+        metadata=about,
     )
 
 

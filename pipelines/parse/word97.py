@@ -68,9 +68,8 @@ def parse(data: bytes) -> Extract:
     except (struct.error, IndexError):
         raise damaged() from None
     about = summary(file)
-    return builder.extract(
-        MEDIA_TYPE, title=about.pop("title", None) or reader.title, metadata=about
-    )
+    title = about.pop("title", None) or reader.title or builder.opening
+    return builder.extract(MEDIA_TYPE, title=title, metadata=about)
 
 
 def _word(data: bytes, offset: int) -> int:

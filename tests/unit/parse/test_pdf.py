@@ -2,8 +2,9 @@
 
 import pytest
 
-from pipelines.parse import pdf
-from pipelines.parse.extract import Unreadable
+from pipelines.parse import pdf, pdftext
+from pipelines.parse.extract import Builder, Unreadable
+from pipelines.parse.pdftext import Line
 from tests.support import files
 
 LINE = "The stave is split from the log and left in the loft for one whole year before"
@@ -84,12 +85,56 @@ def test_a_few_pages_lose_nothing():
     ],
 )
 def test_hyphens_and_ligatures_are_mended(raw, mended):
-    assert pdf._lines(raw) == mended
+    parts = [Line(part) for part in raw.split("\n")]
+    assert [line.text for line in pdftext.lines_of(parts)] == mended
+
+
+def test_a_hyphen_that_stands_elsewhere_too_is_kept():
+    parts = [Line("chat-optimized and chat\ufffeoptimized and con\ufffefirmed")]
+    assert pdftext.lines_of(parts)[0].text == "chat-optimized and chat-optimized and confirmed"
+
+
+def test_larger_lines_are_headings_and_the_largest_the_outermost():
+    lines = [Line("On Bows", 24.0), Line("and Arrows", 24.0), Line("Wood", 16.0)]
+    builder = Builder()
+    pdftext.add_pages(
+        builder, [[*lines, *[Line(LINE, 11.0)] * 12, Line("Ash", 16.0), Line(LINE, 11.0)]], {}
+    )
+    found = builder.extract("application/pdf")
+    assert [each.headings for each in found.blocks if each.kind == "heading"] == [
+        ("On Bows and Arrows",),
+        ("On Bows and Arrows", "Wood"),
+        ("On Bows and Arrows", "Ash"),
+    ]
+
+
+def test_where_most_lines_are_larger_size_says_nothing():
+    lines = [Line(LINE, 11.0), Line("a caption of more than a few words", 16.0)]
+    assert pdftext.heading_sizes([lines]) == ()
+
+
+@pytest.mark.parametrize(
+    ("info", "title", "metadata"),
+    [
+        ("/Title (untitled) /Author (anonymous)", None, {}),
+        ("/Title (Microsoft Word - bows.doc)", None, {}),
+        (
+            "/Title (bows.pdf) /CreationDate (D:20200131120000+01'00')",
+            None,
+            {"created": "2020-01-31T12:00:00+01:00"},
+        ),
+        ("/Author (J\\303\\266rg) /ModDate (D:2020)", None, {"author": "Jörg"}),
+        ("/Title (On bows) /ModDate (D:20200131)", "On bows", {"modified": "2020-01-31"}),
+    ],
+)
+def test_what_programs_write_in_nobodys_name_is_left_out(info, title, metadata):
+    found = pdf.parse(files.pdf([LINE], info=info))
+    assert (found.title, found.metadata) == (title, metadata)
 
 
 def test_chinese_lines_are_joined_without_a_space():
     assert (
-        pdf._join(["弓在制作之前", "要干燥一年", "for a year"])
+        pdftext.join(["弓在制作之前", "要干燥一年", "for a year"])
         == "弓在制作之前要干燥一年 for a year"
     )
 
@@ -109,5 +154,5 @@ def test_what_cannot_be_read_says_why(data, failure):
 
 
 def test_a_text_layer_without_a_character_map_asks_for_ocr():
-    assert pdf._garbled([["aЯb cΣd", "xЖy zΩw"] * 10])
-    assert not pdf._garbled([["The α-helix of Müller", "漢字とかな и кириллица"] * 10])
+    assert pdftext.is_garbled([[Line("aЯb cΣd"), Line("xЖy zΩw")] * 10])
+    assert not pdftext.is_garbled([[Line("The α-helix of Müller 漢字とかな и кириллица")] * 10])
