@@ -49,7 +49,10 @@ async def run(arguments: argparse.Namespace, console: Console) -> None:
     """Start everything, show it, and stop it on SIGINT, SIGTERM or SIGHUP."""
     data = arguments.data.resolve()
     compose = read(arguments.file, os.environ, arguments.profile)
-    topology = Topology(lay_out(compose, data, os.environ), data)
+    layout = lay_out(compose, data, os.environ)
+    for name, variable in layout.elsewhere.items():
+        console.print(f"{name} is not started: {variable} names one that runs already")
+    topology = Topology(layout, data)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, topology.stop)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infra.local.compose import Compose, Service
-from infra.local.places import Places, free_port
+from infra.local.places import LOOPBACK, Places, free_port
 from infra.local.programs import ROOT, Program, program_of
 from twofold.errors import ConfigurationError
 
@@ -19,17 +19,25 @@ _MAKE_SECRETS = ROOT / "infra" / "secrets.sh"
 
 
 class Planned(NamedTuple):
-    """One service, ready to be started."""
+    """One service, ready to be started, and the ports here on which it will be reached."""
 
     service: Service
     program: Program
     log: Path
+    ports: tuple[int, ...]
 
 
 class Layout(NamedTuple):
-    """All of them, in the order of the file, and where the API will answer."""
+    """All of them.
+
+    Attributes:
+        planned: What runs here, in the order of the file.
+        elsewhere: Services that run elsewhere -> variable that says where.
+        url: Where the API will answer.
+    """
 
     planned: dict[str, Planned]
+    elsewhere: dict[str, str]
     url: str
 
 
@@ -62,9 +70,11 @@ def lay_out(compose: Compose, data: Path, environment: Mapping[str, str]) -> Lay
         # A person's PATH finds our programs, and what a program adds to it comes first.
         path = ":".join(filter(None, (program.environment.get("PATH"), base.get("PATH"))))
         program = replace(program, environment={**base, **program.environment, "PATH": path})
-        planned[name] = Planned(service, program, _log(data / "logs", name))
+        listens = tuple(places.port(inside) for inside in service.listens)
+        planned[name] = Planned(service, program, _log(data / "logs", name), listens)
     [api] = [port for (_, inside), port in ports.items() if inside in services["api"].published]
-    return Layout(planned, f"http://127.0.0.1:{api}")
+    elsewhere = {name: ELSEWHERE[name] for name in given}
+    return Layout(planned, elsewhere, f"http://{LOOPBACK}:{api}")
 
 
 def _folders(name: str, service: Service, data: Path) -> dict[str, Path]:

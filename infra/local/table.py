@@ -46,8 +46,10 @@ class Display:
         for name, unit in topology.units.items():
             if self._seen.get(name) != unit.state:
                 self._seen[name] = unit.state
+                ports = " ".join(map(str, topology.ports[name]))
                 self._console.print(
-                    f"{name:14} {unit.state:11} {unit.process_id or '':>8}  {unit.program.note}",
+                    f"{name:14} {unit.state:11} {unit.process_id or '':>8}  {ports:6} "
+                    f"{unit.program.note}",
                     highlight=False,
                     soft_wrap=True,
                 )
@@ -55,12 +57,13 @@ class Display:
 
 def _table(topology: Topology) -> Table:
     table = Table(box=None, pad_edge=False)
-    for heading in ("service", "state", "process", "restarts", "what runs", "log"):
+    for heading in ("service", "state", "port", "process", "restarts", "what runs", "log"):
         table.add_column(heading)
     for name, unit in topology.units.items():
         style = _STYLES.get(unit.state, "")
         state = f"[{style}]{unit.state}[/]" if style else unit.state
-        numbers = (str(unit.process_id or ""), str(unit.restarts))
+        ports = " ".join(map(str, topology.ports[name]))
+        numbers = (ports, str(unit.process_id or ""), str(unit.restarts))
         table.add_row(name, state, *numbers, unit.program.note, unit.log.name)
     return table
 

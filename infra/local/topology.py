@@ -35,6 +35,7 @@ class Topology:
             name: Unit(name, each.service, each.program, each.log)
             for name, each in layout.planned.items()
         }
+        self.ports = {name: each.ports for name, each in layout.planned.items()}
         self._state_file = data / "run" / "state.json"
         self._stop = asyncio.Event()
 
@@ -104,7 +105,12 @@ class Topology:
 
     def _said(self) -> dict[str, dict[str, object]]:
         return {
-            name: {"state": unit.state, "pid": unit.process_id, "restarts": unit.restarts}
+            name: {
+                "state": unit.state,
+                "pid": unit.process_id,
+                "restarts": unit.restarts,
+                "ports": self.ports[name],
+            }
             for name, unit in self.units.items()
         }
 
