@@ -198,11 +198,13 @@ class RerankProfile:
         weight: Share of its score in the fused one, 0..1.
         calibrated: Whether scores are in 0..1 and mean the same for every query; if not, they are
             normalised over the candidates of the query.
+        instructed: Whether an instruction reaches the model.
     """
 
     depth: int
     weight: float
     calibrated: bool
+    instructed: bool = False
 
 
 class Pairs(NamedTuple):
@@ -244,6 +246,24 @@ class RerankModel(Protocol):
         A score never depends on what else is in the batch.
         """
         ...
+
+
+@runtime_checkable
+class Tokenizing(Protocol):
+    """A model that may know its tokenizer, in the format of the `tokenizers` library."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def tokenizer_json(self) -> str | None: ...
+
+
+@runtime_checkable
+class Shortenable(Protocol):
+    """An embedder whose vectors may be cut, and normalised again, down to `min_dimensions`."""
+
+    @property
+    def min_dimensions(self) -> int: ...
 
 
 @runtime_checkable
@@ -345,6 +365,41 @@ class QueryEmbedder(EmbedderIdentity, Protocol):
         Raises:
             TimeoutError: The deadline came first.
             Unavailable: The model does not answer, or has no time.
+        """
+        ...
+
+
+# --- Embedding of texts (request) -----------------------------------------------------------
+
+TextKind: TypeAlias = Literal["query", "passage"]
+
+
+class TextEmbedder(EmbedderIdentity, Protocol):
+    """The embedder as other applications borrow it: many texts in, by a deadline.
+
+    Attributes:
+        min_dimensions: Length of the shortest beginning of a vector that is a vector itself, for
+            models that were trained for it (MRL; Kusupati et al., NeurIPS 2022); else the same as
+            `dimensions`.
+        max_tokens: Longest text that is embedded whole, special tokens not counted.
+    """
+
+    @property
+    def min_dimensions(self) -> int: ...
+    @property
+    def max_tokens(self) -> int: ...
+
+    async def embed_texts(self, texts: Sequence[str], *, kind: TextKind, deadline: float) -> Vector:
+        """Embed all of them: [n, dimensions] float32, unit length, in input order.
+
+        Args:
+            texts: All of one kind.
+            kind: Which of the two verbs of the model reads them.
+            deadline: On the clock of `time.monotonic()`, seconds.
+
+        Raises:
+            TimeoutError: The deadline came first.
+            Unavailable: The model does not answer, or has too much to do.
         """
         ...
 

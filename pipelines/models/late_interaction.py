@@ -61,6 +61,10 @@ class LateInteractionReranker:
         self._cache = StateCache(cache_bytes)
         self._weights = piece_weights(model.vocabulary)
 
+    @property
+    def tokenizer_json(self) -> str:
+        return self._model.tokenizer_json
+
     def score(
         self, query: str, passages: Sequence[str], *, instruction: str | None = None
     ) -> Vector:

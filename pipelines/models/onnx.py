@@ -38,7 +38,7 @@ class OnnxReranker:
         ConfigurationError: onnxruntime is not installed.
     """
 
-    profile = RerankProfile(depth=50, weight=0.9, calibrated=True)
+    profile = RerankProfile(depth=50, weight=0.9, calibrated=True, instructed=True)
 
     def __init__(
         self,
@@ -53,6 +53,7 @@ class OnnxReranker:
         self._budget = token_budget
         self._run = _Graph(_find(place), self.name, threads)
         tokenizer = PromptTokenizer(place, self.name)
+        self.tokenizer_json = tokenizer.json
         self._prompts = RerankPrompts(tokenizer, max_tokens)
         self._no_yes = [tokenizer.id_of("no"), tokenizer.id_of("yes")]
 

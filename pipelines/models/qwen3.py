@@ -64,8 +64,9 @@ class Qwen3Reranker:
         """
         checkpoint = open_checkpoint(folder_or_name, "reranker")
         self.name = checkpoint.name
-        self.profile = RerankProfile(depth=50, weight=0.9, calibrated=True)
+        self.profile = RerankProfile(depth=50, weight=0.9, calibrated=True, instructed=True)
         tokenizer = PromptTokenizer(checkpoint.folder, checkpoint.name)
+        self.tokenizer_json = tokenizer.json
         self._prompts = RerankPrompts(tokenizer, _limit(checkpoint, max_tokens))
         head = _read_head(checkpoint, tokenizer)
         self._decoder = _decoder(checkpoint, dtype, device, token_budget, _constant(self._prompts))
@@ -122,6 +123,7 @@ class Qwen3Embedder:
         checkpoint = open_checkpoint(folder_or_name, "embedder")
         self.name = checkpoint.name
         self.dimensions = _dimensions(checkpoint, dimensions)
+        self.min_dimensions = MIN_DIMENSIONS
         tokenizer = PromptTokenizer(checkpoint.folder, checkpoint.name)
         limit = _limit(checkpoint, max_tokens)
         self.max_tokens = limit - 1

@@ -36,7 +36,12 @@ class RemoteReranker:
     def profile(self) -> RerankProfile:
         """Scores of Qwen3 rerankers are probabilities; of others nothing is known."""
         calibrated = "qwen3-reranker" in self.name.lower()
-        return RerankProfile(depth=50, weight=0.9 if calibrated else 0.7, calibrated=calibrated)
+        return RerankProfile(
+            depth=50,
+            weight=0.9 if calibrated else 0.7,
+            calibrated=calibrated,
+            instructed=self._server.takes_instructions,
+        )
 
     def score_batch(self, batch: Sequence[Pairs]) -> list[PairScores]:
         """Raises ModelUnavailable when a passage could not be scored."""

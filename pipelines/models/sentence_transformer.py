@@ -107,8 +107,6 @@ class CrossEncoderReranker:
         ConfigurationError: sentence-transformers is not installed.
     """
 
-    profile = RerankProfile(depth=20, weight=0.5, calibrated=False)
-
     def __init__(self, name: str) -> None:
         with _loading(name):
             from sentence_transformers import CrossEncoder
@@ -126,6 +124,10 @@ class CrossEncoderReranker:
         self.name = Path(name).name
         self._sigmoid = torch.nn.Sigmoid()
         self._takes_instructions = self._model.supports("message")
+        self.profile = RerankProfile(
+            depth=20, weight=0.5, calibrated=False, instructed=self._takes_instructions
+        )
+        self.tokenizer_json = _tokenizer_json(self._model.tokenizer)
         self._warned = False
 
     def score_batch(self, batch: Sequence[Pairs]) -> list[PairScores]:

@@ -1,0 +1,74 @@
+"""Texts embedded in this process for other applications: a slice at a time, in turns, bounded."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipelines.ports import Embedder, Shortenable, TextKind, Vector
+from twofold.errors import Unavailable
+
+SLICE = 32
+"""Texts that the model is given at once; between two slices others have their turn."""
+MAX_WAITING = 8_192
+"""Texts that may wait for the model before more are refused."""
+RETRY_S = 5
+
+
+class LocalTextEmbedder:
+    """A TextEmbedder over a model in this process.
+
+    Args:
+        embedder: Given one slice at a time.
+        max_waiting: Texts that may wait.
+    """
+
+    def __init__(self, embedder: Embedder, *, max_waiting: int = MAX_WAITING) -> None:
+        self._embedder = embedder
+        self._max_waiting = max_waiting
+        self._waiting = 0
+        self._turn = asyncio.Semaphore(1)
+
+    @property
+    def name(self) -> str:
+        return self._embedder.name
+
+    @property
+    def dimensions(self) -> int:
+        return self._embedder.dimensions
+
+    @property
+    def min_dimensions(self) -> int:
+        if isinstance(self._embedder, Shortenable):
+            return self._embedder.min_dimensions
+        return self._embedder.dimensions
+
+    @property
+    def max_tokens(self) -> int:
+        return self._embedder.max_tokens
+
+    async def embed_texts(self, texts: Sequence[str], *, kind: TextKind, deadline: float) -> Vector:
+        if self._waiting + len(texts) > self._max_waiting:
+            raise Unavailable(
+                what="The embedder",
+                reason=f"{self._waiting} texts wait for it already",
+                seconds=RETRY_S,
+                retry_after=RETRY_S,
+            )
+        self._waiting += len(texts)
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                parts = [
+                    await self._embed(texts[start : start + SLICE], kind)
+                    for start in range(0, len(texts), SLICE)
+                ]
+        finally:
+            self._waiting -= len(texts)
+        vectors: Vector = np.concatenate(parts)
+        return vectors
+
+    async def _embed(self, texts: Sequence[str], kind: TextKind) -> Vector:
+        verb = self._embedder.embed_queries if kind == "query" else self._embedder.embed_passages
+        async with self._turn:
+            return await asyncio.to_thread(verb, texts)

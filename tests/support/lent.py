@@ -1,0 +1,39 @@
+"""Small models that know their tokens, take instructions and have vectors to shorten."""
+
+from collections.abc import Sequence
+
+from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers.models import WordLevel
+
+from pipelines.build import Models
+from pipelines.ports import RerankProfile, Vector
+from tests.support.models import WordEmbedder
+from tests.support.reranking import OverlapModel
+
+
+def tokenizer_of_words() -> str:
+    """One token a word or mark."""
+    tokenizer = Tokenizer(WordLevel({"?": 0}, "?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return str(tokenizer.to_str())
+
+
+class KnownEmbedder(WordEmbedder):
+    """Its vectors may be cut to 16 numbers, and those of queries point the other way."""
+
+    tokenizer_json = tokenizer_of_words()
+    min_dimensions = 16
+
+    def embed_queries(self, texts: Sequence[str], *, instruction: str | None = None) -> Vector:
+        return -super().embed_queries(texts, instruction=instruction)
+
+
+class KnownReranker(OverlapModel):
+    """Takes instructions, which `batches` shows."""
+
+    tokenizer_json = tokenizer_of_words()
+    profile = RerankProfile(depth=50, weight=0.5, calibrated=True, instructed=True)
+
+
+def known_models() -> Models:
+    return Models(KnownEmbedder(), KnownReranker())
