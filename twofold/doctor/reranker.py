@@ -86,8 +86,8 @@ def diagnose_reranker(
             )
     except ModelUnavailable as error:
         notes.append(f"Passages of {long_words} words were not scored: {error}")
-    if instructed is not None and trial.ignores(instructed):
-        notes.append("An instruction changes nothing: the server or the model drops it.")
+    if instructed is not None:
+        notes += trial.notes_on_instructions(instructed)
     won = sum(row.margin > 0 for row in evidence)
     return verdict(
         None, f"Ranks the right passage first in {won} of {len(evidence)} questions.", *notes
@@ -218,12 +218,19 @@ class _Trial:
                 return True
         return False
 
-    def ignores(self, instructed: Callable[[str, Sequence[str], str], Sequence[float]]) -> bool:
-        """Whether an odd instruction leaves every score as it is."""
+    def notes_on_instructions(
+        self, instructed: Callable[[str, Sequence[str], str], Sequence[float]]
+    ) -> list[str]:
+        """Whether an odd instruction is refused, or leaves every score as it is."""
         row = self.rows[0]
         passages = row.question.passages(row.place)
-        odd = instructed(row.question.query, passages, "Find passages about cooking with fish")
-        return all(abs(a - b) <= 1e-6 * self.range for a, b in zip(odd, row.scores, strict=True))
+        try:
+            odd = instructed(row.question.query, passages, "Find passages about cooking with fish")
+        except ModelUnavailable as error:
+            return [f"It takes no instruction: {error.details['reason']}"]
+        if all(abs(a - b) <= 1e-6 * self.range for a, b in zip(odd, row.scores, strict=True)):
+            return ["An instruction changes nothing: the server or the model drops it."]
+        return []
 
     def notes(self) -> list[str]:
         notes = []

@@ -11,7 +11,7 @@ import math
 import sys
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import JsonValue
@@ -34,6 +34,14 @@ EMBED_PATHS: dict[Dialect, str] = {
 }
 MAX_BYTES: dict[Dialect, int] = {"tei": 2_000_000, "dmr": 10 * 1024 * 1024}
 """Caps on a request body: TEI's default --payload-limit, Docker Model Runner's fixed one."""
+
+
+ModelKind: TypeAlias = Literal["embedding", "rerank"]
+INFO_TYPES: dict[ModelKind, frozenset[str]] = {
+    "embedding": frozenset({"embedding"}),
+    "rerank": frozenset({"reranker", "classifier"}),
+}
+"""Keys of `model_type` in what TEI says of its model."""
 
 
 class UnreadableReply(ValueError):
@@ -132,12 +140,26 @@ def read_vectors(reply: object, count: int) -> list[Sequence[float]]:
     return vectors
 
 
-def read_models(reply: object) -> list[str]:
-    """Names in an OpenAI-like list of models; empty for any other reply."""
+def read_models(reply: object, kind: ModelKind) -> list[str]:
+    """Names in an OpenAI-like list of models; empty for any other reply.
+
+    A server of several kinds, such as another Twofold, says of which type a model is; those of
+    another type are left out.
+    """
     rows = reply.get("data") if isinstance(reply, Mapping) else None
     found = rows if isinstance(rows, list) else []
-    names = [row.get("id") for row in found if isinstance(row, Mapping)]
+    ours = [row for row in found if isinstance(row, Mapping) and row.get("type", kind) == kind]
+    names = [row.get("id") for row in ours]
     return [name for name in names if isinstance(name, str)]
+
+
+def read_info(reply: object, kind: ModelKind) -> dict[str, object]:
+    """What TEI says of its model; empty where it speaks of a model of another type."""
+    info = reply if isinstance(reply, dict) else {}
+    types = info.get("model_type")
+    if isinstance(types, Mapping) and types and INFO_TYPES[kind].isdisjoint(types):
+        return {}
+    return info
 
 
 def _rows(reply: object) -> list[object]:

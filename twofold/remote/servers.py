@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 import httpx
 
@@ -37,6 +37,8 @@ class Scored(NamedTuple):
 
 class _Server:
     """What both roles share: the connection, the caps, the splitting."""
+
+    _kind: ClassVar[dialects.ModelKind]
 
     def __init__(
         self,
@@ -92,7 +94,7 @@ class _Server:
                 if error.details.get("status") != 404:
                     return {}
                 reply = {}  # some gateways pass on the endpoint and not /info
-            self._info = reply if isinstance(reply, dict) else {}
+            self._info = dialects.read_info(reply, self._kind)
         return self._info or {}
 
     def served_model(self) -> str | None:
@@ -106,7 +108,8 @@ class _Server:
         if isinstance(told := self.info.get("model_id"), str):
             return told
         listing = "/engines/v1/models" if self.dialect == "dmr" else "/v1/models"
-        names = dialects.read_models(self._http.get(dialects.endpoint(self.url, listing)))
+        listed = self._http.get(dialects.endpoint(self.url, listing))
+        names = dialects.read_models(listed, self._kind)
         return names[0] if len(names) == 1 else None
 
     @property
@@ -184,6 +187,8 @@ class RerankServer(_Server):
         transport: Replaces the network in tests.
         sleep: Replaces the pause between tries in tests.
     """
+
+    _kind = "rerank"
 
     def __init__(
         self,
@@ -268,6 +273,8 @@ class EmbeddingServer(_Server):
 
     Its dialects are `openai`, `tei` and `dmr`.
     """
+
+    _kind = "embedding"
 
     def __init__(
         self,
