@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pipelines.answer import Answers
@@ -15,6 +15,7 @@ from pipelines.ingest import Ingest
 from pipelines.models import select
 from pipelines.models.bm25 import Bm25SparseEmbedder
 from pipelines.models.query import LocalQueryEmbedder
+from pipelines.models.texts import LocalTextEmbedder
 from pipelines.paging.memory import MemoryRankings
 from pipelines.parse.sandbox import SandboxedParser
 from pipelines.ports import (
@@ -25,6 +26,7 @@ from pipelines.ports import (
     Reranker,
     RerankModel,
     Store,
+    TextEmbedder,
 )
 from pipelines.query_vectors import QueryVectors
 from pipelines.rerank.batch import Scheduler
@@ -38,6 +40,7 @@ from pipelines.search import Search
 from pipelines.settings import Settings
 from pipelines.store.blobs import LocalBlobs
 from pipelines.store.edge import EdgeStore
+from pipelines.tokenizing import EstimatedTokens, ModelTokens, tokens_of_model
 from twofold.errors import ConfigurationError
 
 LONGEST_CHUNK = 512
@@ -62,7 +65,13 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Twofold:
-    """Everything that a process serves, put together."""
+    """Everything that a process serves, put together.
+
+    Attributes:
+        texts: What embeds for other applications; None where no process does.
+        embed_tokens: How the first stage's model counts.
+        rerank_tokens: How the second stage's model counts.
+    """
 
     settings: Settings
     store: Store
@@ -71,6 +80,9 @@ class Twofold:
     documents: Documents
     search: Search
     parts: Mapping[str, Part]
+    texts: TextEmbedder | None = None
+    embed_tokens: ModelTokens = field(default_factory=EstimatedTokens)
+    rerank_tokens: ModelTokens = field(default_factory=EstimatedTokens)
 
 
 class Models(NamedTuple):
@@ -130,6 +142,9 @@ async def embedded(
                 settings.query_instruction,
             ),
             parts={"ingestion": Part(drain.state)},
+            texts=LocalTextEmbedder(embedder),
+            embed_tokens=tokens_of_model(embedder),
+            rerank_tokens=tokens_of_model(model),
         )
 
 

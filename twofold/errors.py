@@ -18,6 +18,7 @@
     │   │   └── KeysUnchangeable      there is no keys file, or it is on a read-only mount
     │   ├── TooSlow                   408  the body does not arrive
     │   ├── TooLarge                  413
+    │   │   └── TextTooLong           the model reads a part only, and the request forbids that
     │   ├── UnsupportedFormat         415
     │   ├── InvalidRequest            422  readable, but a value is wrong
     │   └── TooManyRequests           429  + Retry-After
@@ -27,7 +28,9 @@
     │   │   ├── Overloaded            the process has no place for another request
     │   │   ├── RerankRequired        `required` was set and the reranker did not answer
     │   │   └── ModelUnavailable      a remote model does not answer
+    │   ├── NotServed                 501  this server runs without what the call needs
     │   ├── DeadlineExceeded          504  not even the first stage made it in time
+    │   │   └── TimeTooShort          the models had not done all of it
     │   ├── StorageFull               507
     │   └── StartupError              the process refuses to start
     │       ├── ConfigurationError
@@ -204,6 +207,16 @@ class TooLarge(RequestError):
     template = "{what} has {size} bytes and the limit is {limit}; {advice}"
 
 
+class TextTooLong(TooLarge):
+    """A text has more tokens than the model reads, and the request forbids to cut it."""
+
+    code = "text_too_long"
+    template = (
+        "Of text {place} (counted from 0) the model would read a part only, and the request says "
+        "'truncate': false; shorten the text, or leave that out."
+    )
+
+
 class UnsupportedFormat(RequestError):
     """Twofold does not read this kind of file."""
 
@@ -281,6 +294,23 @@ class DeadlineExceeded(ServiceError):
 
     code = "deadline_exceeded"
     template = "Nothing was found within {deadline_ms} ms; allow more deadline_ms or try again."
+
+
+class TimeTooShort(DeadlineExceeded):
+    """The models had done a part, or nothing, and the answer has no place for a part."""
+
+    code = "time_too_short"
+    template = (
+        "{done} of {texts} texts were done within {deadline_ms} ms, and this format has no place "
+        "for a part of an answer; try again, send fewer, or allow more with 'X-Deadline-Ms'."
+    )
+
+
+class NotServed(ServiceError):
+    """This server runs without the part that the call needs; another try changes nothing."""
+
+    code = "not_served"
+    template = "This server does not do that: {reason}."
 
 
 class StorageFull(ServiceError):

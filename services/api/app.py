@@ -23,7 +23,7 @@ from services.api.buckets import Buckets, LocalBuckets, RedisBuckets
 from services.api.limits import BodyLimit, RequestIds
 from services.api.overload import InFlight
 from services.api.quotas import Limits, Quotas
-from services.api.routes import documents, health, keys, search
+from services.api.routes import dialects, documents, health, keys, search
 from services.api.uploads import prepare_spool
 from twofold import __version__
 from twofold.schema import AddDocuments, ErrorBody
@@ -73,7 +73,7 @@ def create_app(twofold: Twofold) -> FastAPI:
     app.state.quotas = quotas
     app.openapi = partial(openapi, app)  # type: ignore[method-assign]
     errors.install(app)
-    for resource in (documents, search, keys, health):
+    for resource in (documents, search, dialects, keys, health):
         app.include_router(resource.router)
     return app
 

@@ -27,13 +27,32 @@ log = logging.getLogger(__name__)
 LOOK_S = 1.0
 """Seconds between two looks at the keys file: a revoked key works no longer than this."""
 
-OPEN = frozenset({"/healthz", "/readyz"})
+OPEN = frozenset({"/healthz", "/readyz", "/health"})
 """Paths that answer without a key, because what asks is a load balancer. They tell a stranger
 nothing about documents. `/docs` is not among them: its scripts come from another site, and it has
 a field to type a key into."""
 
-READING_POSTS = frozenset({"/search", "/search/batch"})
+READING_POSTS = frozenset(
+    {
+        "/search",
+        "/search/batch",
+        "/retrieval",
+        "/v2/rerank",
+        "/v1/rerank",
+        "/rerank",
+        "/v1/score",
+        "/score",
+        "/v1/embeddings",
+        "/embed",
+        "/",
+        "/tokenize",
+        "/embedder",
+    }
+)
 """Paths whose POST changes nothing, so that it needs no more than the scope `read`."""
+
+READING_BASES = frozenset({"embedder", "reranker", "engines"})
+"""Below these there are the models alone."""
 
 SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer KEY`"},
@@ -193,7 +212,9 @@ def scope_of(method: str, path: str) -> ApiScope | None:
         return None
     if path.split("/")[1:2] == ["keys"]:
         return "admin"
-    if method in {"GET", "HEAD"} or (method == "POST" and path in READING_POSTS):
+    base, *below = path.split("/")[1:]
+    reads = path in READING_POSTS or (base in READING_BASES and below)
+    if method in {"GET", "HEAD"} or (method == "POST" and reads):
         return "read"
     return "write"
 

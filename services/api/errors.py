@@ -30,6 +30,7 @@ STATUS: Mapping[type[TwofoldError], int] = {
     errors.UnsupportedFormat: 415,
     errors.InvalidRequest: 422,
     errors.TooManyRequests: 429,
+    errors.NotServed: 501,
     errors.Unavailable: 503,
     errors.DeadlineExceeded: 504,
     errors.StorageFull: 507,
@@ -109,6 +110,8 @@ def from_validation(error: RequestValidationError) -> TwofoldError:
     # Union branches add noise like `function-after[...]` to the path; people want the field.
     path = [str(part) for part in first["loc"] if str(part).isidentifier() or isinstance(part, int)]
     field = ".".join(path[1:] if path[:1] in (["body"], ["query"], ["path"]) else path) or "body"
+    if path == ["header"]:  # the name of a header is no identifier
+        field = str(first["loc"][-1])
     reason = str(first["msg"]).removeprefix("Value error, ")
     return errors.InvalidRequest(field=field, reason=reason[:1].lower() + reason[1:])
 

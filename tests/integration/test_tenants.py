@@ -36,6 +36,21 @@ class Ask(NamedTuple):
     found: int | None = None
 
 
+def dify(collection: str, query: str, **conditions: str) -> dict[str, Any]:
+    """The body of a search by Dify, of metadata with these values."""
+    return {
+        "knowledge_id": collection,
+        "query": query,
+        "retrieval_setting": {"top_k": 200, "score_threshold": 0.0},
+        "metadata_condition": {
+            "conditions": [
+                {"name": name, "comparison_operator": "is", "value": value}
+                for name, value in conditions.items()
+            ]
+        },
+    }
+
+
 ASKS: dict[str, list[Ask]] = {
     "add_documents": [
         Ask("POST", "/documents?wait=30", {"documents": [{"id": "{id}", "text": "{word}, oats"}]}),
@@ -71,6 +86,21 @@ ASKS: dict[str, list[Ask]] = {
         Ask("GET", "/search?q={word}&limit=200"),
         Ask("GET", "/search?q={word}&collection={collection}", found=200),
     ],
+    "retrieve_dify": [
+        Ask("POST", "/retrieval", dify("default", "{word}")),
+        Ask("POST", "/retrieval", dify("default", "{word}", seal="{word}")),
+        Ask("POST", "/retrieval", dify("{collection}", "{word}"), found=200),
+    ],
+    "rerank_cohere": [Ask("POST", "/v2/rerank", {"query": "{word}", "documents": ["{word}"]})],
+    "rerank_jina": [Ask("POST", "/v1/rerank", {"query": "{word}", "documents": ["{word}"]})],
+    "rerank": [Ask("POST", "/rerank", {"query": "{word}", "texts": ["{word}"]})],
+    "score": [Ask("POST", "/v1/score", {"text_1": "{word}", "text_2": "{word}"})],
+    "embed_openai": [Ask("POST", "/v1/embeddings", {"input": "{word}"})],
+    "embed": [Ask("POST", "/embed", {"inputs": "{word}"})],
+    "tokenize": [Ask("POST", "/tokenize", {"inputs": "{word}"})],
+    "list_models": [Ask("GET", "/v1/models")],
+    "model_info": [Ask("GET", "/info")],
+    "model_health": [Ask("GET", "/health")],
     "create_key": [Ask("POST", "/keys", {"name": "another", "scopes": ["read"]})],
     "list_keys": [Ask("GET", "/keys")],
     "health": [Ask("GET", "/healthz")],
@@ -84,7 +114,7 @@ SCOPES: dict[str, ApiScope | None] = {
     **dict.fromkeys(ASKS, "read"),
     **dict.fromkeys(("add_documents", "retry_document", "delete_document"), "write"),
     **dict.fromkeys(("create_key", "list_keys", "revoke_key"), "admin"),
-    **dict.fromkeys(("health", "ready"), None),
+    **dict.fromkeys(("health", "ready", "model_health"), None),
 }
 """The scope that each operation needs: said here again, so that a slip of the table that the
 server goes by is found."""
@@ -238,7 +268,8 @@ async def test_nothing_that_a_tenant_can_ask_shows_it_anything_of_another(
         for canary in (victim.secret, victim.name):
             assert canary not in foreign.text, f"{one.method} {one.path}: {foreign.text}"
         if one.found is None:
-            assert foreign.status_code < 400, foreign.text
+            # 501: the small models of the tests have no tokenizer.
+            assert foreign.status_code < 400 or foreign.status_code == 501, foreign.text
 
 
 async def test_the_owner_does_find_what_the_others_must_not(
@@ -299,8 +330,10 @@ async def test_without_a_key_nothing_answers_but_whether_the_server_is_well(
         for one in asks:
             answer = await ask(client, one, owner.values)
             if SCOPES[name] is None:
-                assert (name, answer.status_code) in {("health", 200), ("ready", 200)}
-                assert "documents" not in answer.json() or answer.json()["documents"] == {}
+                assert name in {"health", "ready", "model_health"}
+                assert answer.status_code == 200
+                told = answer.json() if answer.content else {}
+                assert told.get("documents", {}) == {}
                 continue
             assert answer.status_code == 401, f"{one.method} {one.path}"
             assert answer.headers["www-authenticate"] == "Bearer"

@@ -32,7 +32,9 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def threaded_server(folder: Path, **settings: object) -> Iterator[str]:
+def threaded_server(
+    folder: Path, *, models: Models | None = None, **settings: object
+) -> Iterator[str]:
     """Its URL, once it answers; the thread has ended when the context has."""
     listener = socket.create_server(("127.0.0.1", 0))
     answers = threading.Event()
@@ -40,8 +42,8 @@ def threaded_server(folder: Path, **settings: object) -> Iterator[str]:
 
     async def serve() -> None:
         options = Settings.model_validate({"data_dir": folder, "heartbeat_s": 0.1, **settings})
-        models = Models(WordEmbedder(), OverlapModel())
-        async with embedded(options, choose=lambda _: models) as twofold:
+        chosen = models or Models(WordEmbedder(), OverlapModel())
+        async with embedded(options, choose=lambda _: chosen) as twofold:
             app = create_app(twofold)
             config = uvicorn.Config(app, http=PatientProtocol, log_level="warning", lifespan="off")
             servers.append(_Server(config, answers))
