@@ -17,11 +17,6 @@ class RedisClock:
         self.local = local
         self._offset: float | None = None
 
-    @property
-    def known(self) -> bool:
-        """Whether Redis was ever asked."""
-        return self._offset is not None
-
     def set(self, answer: tuple[int, int]) -> None:
         """Note the answer to TIME: unix seconds and microseconds, just now."""
         seconds, micros = answer

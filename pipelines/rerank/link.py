@@ -75,8 +75,8 @@ class Link:
         self.clock = RedisClock()
         self.inbox = f"{REPLIES}{uuid.uuid4().hex}"
         self._beat_s = beat_s
-        self._sending = _client(url, TIMEOUT_S)
-        self._reading = _client(url, READ_S + TIMEOUT_S)
+        self._sending = _client(url)
+        self._reading = _client(url)
         self._ids = map(str, itertools.count())
         self._handlers: dict[str, Handler] = {}
         self._watchers: list[Watcher] = []
@@ -143,7 +143,8 @@ class Link:
         for command in commands:
             pipeline.execute_command(*command, **hints(command))
         try:
-            answers = await pipeline.execute(raise_on_error=False)
+            async with asyncio.timeout(TIMEOUT_S):
+                answers = await pipeline.execute(raise_on_error=False)
         except (redis.RedisError, OSError) as error:
             raise self._take_down(error) from None
         self._put_up()
@@ -191,7 +192,8 @@ class Link:
                 *("STREAMS", self.inbox, "0"),
             )
             try:
-                *_, found = await pipeline.execute()
+                async with asyncio.timeout(READ_S + TIMEOUT_S):
+                    *_, found = await pipeline.execute()
             except (redis.RedisError, OSError) as error:
                 self._take_down(error)
                 await asyncio.sleep(RETRY_S)
@@ -217,9 +219,10 @@ class Link:
     # --- Up and down --------------------------------------------------------------------
 
     def _take_down(self, error: Exception) -> LinkDown:
+        down = LinkDown(f"Redis does not answer: {str(error) or 'it has let the time run out'}")
         if self._down is None:
-            log.warning("Redis does not answer: %s", error)
-        self._down = LinkDown(f"Redis does not answer: {error}")
+            log.warning("%s", down)
+        self._down = down
         return self._down
 
     def _put_up(self) -> None:
@@ -228,13 +231,18 @@ class Link:
         self._down = None
 
 
-def _client(url: str, timeout_s: float) -> "aioredis.Redis":
+def _client(url: str) -> "aioredis.Redis":
+    """A client that tries once and leaves time limits to its caller.
+
+    The library's own limit on writing costs a task for every command, and loses a cancellation
+    that comes while one is written (asyncio.wait_for before Python 3.12).
+    """
     try:
         return aioredis.Redis.from_url(
             url,
             protocol=2,
             retry=Retry(NoBackoff(), 0),
-            socket_timeout=timeout_s,
+            socket_timeout=None,
             socket_connect_timeout=TIMEOUT_S,
         )
     except ValueError as error:

@@ -43,6 +43,10 @@ class QueuedQueryEmbedder:
     def dimensions(self) -> int:
         return self._announced.dimensions or 0
 
+    async def trouble(self) -> str | None:
+        """Why nothing can be embedded now, if so, in one sentence."""
+        return await self._fleet.ready()
+
     async def embed(self, query: str, *, instruction: str | None = None, deadline: float) -> Vector:
         async with asyncio.timeout(deadline - time.monotonic()):
             trouble = await self._fleet.ready()

@@ -101,6 +101,11 @@ class RedisReranker:
         found = announced.profile
         return RerankProfile(found.depth, found.weight, found.calibrated)
 
+    @property
+    def workers(self) -> Sequence[str]:
+        """Names of the workers that were there at the last look."""
+        return [worker.consumer for worker in self._fleet.workers]
+
     async def trouble(self) -> str | None:
         """Why nothing can be reranked now, if so, in one sentence."""
         return await self._fleet.ready()

@@ -38,3 +38,13 @@ def test_what_was_never_taken_up_waited_all_the_time() -> None:
     outcome = Progress(2, arrival=1.0).outcome("timeout", "late", 4.0)
     assert (outcome.status, outcome.reason, outcome.scored) == ("timeout", "late", 0)
     assert (outcome.queue_s, outcome.compute_s) == (3.0, 0.0)
+
+
+def test_scores_that_come_twice_count_once() -> None:
+    progress = Progress(4, 0.0)
+    scores = PairScores(np.array([0.5, 0.25], np.float32), np.zeros(2, np.bool_))
+    progress.add(0, scores, 1.0)
+    progress.add(0, scores, 2.0)
+    progress.add(1, scores, 3.0)
+    assert not progress.complete
+    assert progress.outcome("timeout", "late", 4.0).scored == 3
