@@ -641,6 +641,14 @@ class Store(Protocol):
         """
         ...
 
+    async def sweep(self) -> int:
+        """Delete chunks that interrupted writers have left and nobody will ever see.
+
+        Reads every chunk's place once, so now and then is often enough; safe at any time.
+        Returns how many uploads they were of.
+        """
+        ...
+
     async def health(self) -> Health:
         """Whether it answers, within a second or two; never raises."""
         ...

@@ -7,7 +7,7 @@ A server that is not there at the start is not fatal: every call tries again.
 """
 
 import asyncio
-import logging
+import json
 import random
 import re
 import weakref
@@ -24,8 +24,6 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 
 from pipelines.ports import Health
 from twofold.errors import ServiceError, StorageFull, TwofoldError, Unavailable
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Call: TypeAlias = Callable[[AsyncQdrantClient], Awaitable[T]]
@@ -58,12 +56,14 @@ class Server:
         url: Of its REST interface.
         grpc_port: Of its gRPC interface, which is then used for everything; None: REST.
         timeout_s: Longest time of one call, all its attempts together.
+        transport: How HTTP travels, if not over a socket; for tests.
     """
 
     url: str
     api_key: SecretStr | None = None
     grpc_port: int | None = None
     timeout_s: float = 10.0
+    transport: httpx.AsyncBaseTransport | None = None
 
     def client(self) -> AsyncQdrantClient:
         """A client that connects when it is first used."""
@@ -77,6 +77,7 @@ class Server:
             timeout=max(1, round(self.timeout_s)),
             check_compatibility=False,  # it warns; `Connection` refuses
             limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
+            transport=self.transport,
         )
 
 
@@ -165,6 +166,8 @@ class Connection:
             return await call(client)
         except ResponseHandlingException as error:
             raise self._unreachable(error.source) from error
+        except json.JSONDecodeError as error:
+            raise self._unreachable(error) from error
         except UnexpectedResponse as error:
             raise self._refused(error.status_code or 0, error.content) from error
         except ResourceExhaustedResponse as error:

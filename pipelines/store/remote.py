@@ -157,10 +157,15 @@ class RemoteCollection:
         return [record.payload or {} for record in found]
 
     async def page(
-        self, where: Clause, *, start: UUID | None = None, limit: int = _PAGE
+        self,
+        where: Clause,
+        *,
+        start: UUID | None = None,
+        limit: int = _PAGE,
+        keys: Sequence[str] = (),
     ) -> tuple[list[Payload], UUID | None]:
         """Payloads of up to `limit` points by ascending id, and the id that the next begins at."""
-        records, following = await self._scroll(where, start, limit, vectors=False)
+        records, following = await self._scroll(where, start, limit, payload=list(keys) or True)
         return [record.payload or {} for record in records], following
 
     async def all(self, where: Clause, *, vectors: bool = False) -> list[models.Record]:
@@ -172,7 +177,13 @@ class RemoteCollection:
         return found
 
     async def _scroll(
-        self, where: Clause, start: UUID | None, limit: int, *, vectors: bool
+        self,
+        where: Clause,
+        start: UUID | None,
+        limit: int,
+        *,
+        payload: list[str] | bool = True,
+        vectors: bool = False,
     ) -> tuple[list[models.Record], UUID | None]:
         records, following = await self._connection(
             lambda client: client.scroll(
@@ -180,7 +191,7 @@ class RemoteCollection:
                 _filter(where),
                 limit=limit,
                 offset=str(start) if start else None,
-                with_payload=True,
+                with_payload=payload,
                 with_vectors=[DENSE, SPARSE] if vectors else False,
                 consistency=self._consistency,
             )

@@ -65,7 +65,10 @@ P = TypeVar("P", models.Record, models.ScoredPoint)
 
 ROUNDS = 4  # times that a read or a decision is repeated when others write in between
 ROWS = 256  # ledger rows in one call
+SWEPT = 1_000  # chunks that a sweep looks at in one call
 CHUNKS = 128  # chunks in one call: about 2 MB of JSON with 1,024 dimensions
+
+_UPLOAD = ("tenant", "document", "upload")  # keys that tell an upload from all others
 
 
 class QdrantStore:
@@ -427,6 +430,41 @@ class QdrantStore:
         return {str(each["document"]): str(each["live"]) for each in found if each.get("live")}
 
     # --- The rest ---------------------------------------------------------------------------
+
+    async def sweep(self) -> int:
+        swept = 0
+        async for collection in self._all():
+            start: UUID | None = None
+            while True:
+                page, start = await collection.page(
+                    every(match("kind", "chunk", "staged")),
+                    start=start,
+                    limit=SWEPT,
+                    keys=["tenant", "document", "upload"],
+                )
+                swept += await self._sweep(collection, page)
+                if start is None:
+                    break
+        return swept
+
+    async def _sweep(self, collection: RemoteCollection, chunks: Sequence[Payload]) -> int:
+        """Delete the uploads among these that no row is of, and that none calls live.
+
+        The rows are read after the chunks. An upload that its row has left by then never comes
+        back, so nothing that is deleted here can be needed by anybody.
+        """
+        name = collection.memory.name
+        found = {tuple(str(each[key]) for key in _UPLOAD) for each in chunks}
+        points = {records.row_id(tenant, name, document) for tenant, document, _ in found}
+        used: set[tuple[str, ...]] = set()
+        for each in await collection.get([*points], ["tenant", "document", "upload", "live"]):
+            place = (str(each["tenant"]), str(each["document"]))
+            used |= {(*place, str(each[key])) for key in ("upload", "live") if each.get(key)}
+        for upload in found - used:
+            where = [match(key, value) for key, value in zip(_UPLOAD, upload, strict=True)]
+            kind = match("kind", "chunk", "staged")
+            await collection.delete(every(*where, kind), Ordering.MEDIUM)
+        return len(found - used)
 
     async def health(self) -> Health:
         return await self._connection.health()

@@ -1,5 +1,6 @@
 """What every store promises. An implementation joins by a fixture and its name in STORES."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,7 @@ from twofold.errors import (
     EmbedderMismatch,
     InvalidRequest,
 )
-from twofold.schema import And, Condition, DocumentFailure, Not
+from twofold.schema import And, Condition, Document, DocumentFailure, Not
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +53,16 @@ async def closing(store: Store) -> AsyncIterator[Store]:
 
 
 STORES = ("edge", "server")
+
+
+@asynccontextmanager
+async def also(store: Store, opens: Open) -> AsyncIterator[Store]:
+    """The store as another process has it open; the same where only one process can."""
+    if isinstance(store, EdgeStore):
+        yield store
+    else:
+        async with opens() as another:
+            yield another
 
 
 @pytest.fixture(params=STORES)
@@ -274,6 +285,138 @@ async def test_a_stale_worker_changes_nothing(store: Store, newer: stored.Docume
     assert await found(store, "mine") == set()
     page = await store.list_documents("mine", NAME)
     assert page.documents == ([newer] if newer else [])
+
+
+async def test_the_least_recently_touched_is_found_first(store: Store) -> None:
+    def touched(document_id: str, minute: int, **fields: object) -> Document:
+        return row(document_id, updated_at=stored.CREATED + timedelta(minutes=minute), **fields)
+
+    alive = stored.CREATED + timedelta(minutes=9)
+    rows = [
+        touched("third", 3),
+        touched("alive", 0, status="parsing", heartbeat_at=alive),
+        touched("first", 1),
+        touched("second", 2),
+    ]
+    await store.put_documents("mine", rows)
+    order = [document.id async for _, document in store.unfinished()]
+    assert order == ["first", "second", "third", "alive"]
+
+
+async def test_many_rows_of_one_moment_are_all_found(store: Store) -> None:
+    rows = [row(f"d{number}") for number in range(150)]
+    await store.put_documents("mine", rows)
+    unfinished = [document.id async for _, document in store.unfinished()]
+    assert sorted(unfinished) == sorted(document.id for document in rows)
+
+
+# --- Several writers ------------------------------------------------------------------------
+
+
+async def test_a_row_is_written_only_over_the_one_that_the_caller_knew(store: Store) -> None:
+    first, rival = row(), row(created_at=stored.CREATED + timedelta(seconds=1))
+    assert await store.put_documents("mine", [first], known={"d": None}) == set()
+    assert await store.put_documents("mine", [rival], known={"d": None}) == {"d"}
+    assert await store.get_document("mine", NAME, "d") == first
+    second = next_version(first)
+    assert await store.put_documents("mine", [second], known={"d": rival}) == {"d"}
+    assert await store.put_documents("mine", [second], known={"d": first}) == set()
+    assert await store.put_documents("mine", [next_version(first)], known={"d": first}) == {"d"}
+    assert await store.get_document("mine", NAME, "d") == second
+
+
+async def test_a_row_that_has_gone_is_not_written_over(store: Store) -> None:
+    await store.put_documents("mine", [row()])
+    await store.delete_document("mine", NAME, "d")
+    assert await store.put_documents("mine", [next_version(row())], known={"d": row()}) == {"d"}
+    with pytest.raises(DocumentNotFound):
+        await store.get_document("mine", NAME, "d")
+
+
+async def test_rows_of_one_call_are_refused_one_by_one(store: Store) -> None:
+    await store.put_documents("mine", [row("a"), row("b", version=2)])
+    known = {"a": row("a"), "b": row("b"), "c": None}
+    after = [next_version(row("a")), next_version(row("b")), row("c")]
+    assert await store.put_documents("mine", after, known=known) == {"b"}
+    page = await store.list_documents("mine", NAME)
+    assert {document.id: document.version for document in page.documents} == {
+        "a": 2,
+        "b": 2,
+        "c": 1,
+    }
+
+
+async def test_of_many_decisions_from_one_row_exactly_one_is_taken(store: Store) -> None:
+    await store.put_documents("mine", [row()])
+    rivals = [row(version=2, name=f"{number}.txt") for number in range(12)]
+    refused = await asyncio.gather(
+        *(store.put_documents("mine", [rival], known={"d": row()}) for rival in rivals)
+    )
+    [taken] = [rival for rival, lost in zip(rivals, refused, strict=True) if not lost]
+    assert await store.get_document("mine", NAME, "d") == taken
+
+
+async def test_a_worker_that_comes_late_does_not_undo_what_was_published(store: Store) -> None:
+    chunks = await ingest(store, "mine", row(), ["apple", "pear"])
+    late = row(status="embedding", progress=0.7)
+    assert not await store.touch_document("mine", late)
+    await stage(store, "mine", late, ["apple", "pear"])
+    assert await store.get_chunks("mine", NAME, "d") == chunks
+    assert await found(store, "mine") == {"apple", "pear"}
+    assert await store.publish("mine", ready(late, 2))
+    assert await store.get_document("mine", NAME, "d") == ready(row(), 2)
+    assert await found(store, "mine") == {"apple", "pear"}
+
+
+async def test_a_sign_of_life_leaves_alone_what_is_live(store: Store) -> None:
+    await ingest(store, "mine", row(), ["apple"])
+    second = next_version(row())
+    await store.put_documents("mine", [second])
+    assert await store.touch_document("mine", second.model_copy(update={"progress": 0.5}))
+    touched = await store.get_document("mine", NAME, "d")
+    assert (touched.progress, touched.live_version, touched.chunks) == (0.5, 1, 1)
+    assert await found(store, "mine") == {"apple"}
+
+
+async def test_chunks_of_a_deleted_document_never_pass_for_those_of_its_successor(
+    store: Store,
+) -> None:
+    await store.put_documents("mine", [row()])
+    await store.delete_document("mine", NAME, "d")
+    successor = row(created_at=stored.CREATED + timedelta(seconds=1))
+    await ingest(store, "mine", successor, ["pear"])
+    await stage(store, "mine", row(), ["apple"])
+    assert not await store.publish("mine", ready(row(), 1))
+    assert await found(store, "mine") == {"pear"}
+    assert [each.text for each in await store.get_chunks("mine", NAME, "d")] == ["pear"]
+
+
+async def test_no_search_sees_two_versions_or_none_while_one_is_published(
+    open_store: Open,
+) -> None:
+    async with open_store() as writer, also(writer, open_store) as reader:
+        await writer.ensure_collection("mine", COLLECTION)
+        await ingest(writer, "mine", row(), [f"word v1 {number}" for number in range(6)])
+        seen: list[int] = []
+
+        async def publish_versions() -> None:
+            for version in range(2, 12):
+                texts = [f"word v{version} {number}" for number in range(6)]
+                await ingest(writer, "mine", row(version=version), texts)
+                await asyncio.sleep(0)
+
+        publishing = asyncio.create_task(publish_versions())
+        while not publishing.done():
+            candidates = await reader.recall("mine", NAME, stored.query("word", limit=1000))
+            [version] = {candidate.chunk.version for candidate in candidates}
+            assert len(candidates) == 6
+            seen.append(version)
+            chunks = await reader.get_chunks("mine", NAME, "d")
+            assert {chunk.version for chunk in chunks} <= set(range(version, 12))
+            assert len(chunks) == 6
+            await asyncio.sleep(0)
+        await publishing
+        assert seen == sorted(seen)
 
 
 # --- Chunks ---------------------------------------------------------------------------------

@@ -1,7 +1,10 @@
-"""Every filter finds in the engine's index exactly what it means."""
+"""Every filter finds in an engine's index exactly what it means, embedded and over HTTP."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import pytest
@@ -10,38 +13,79 @@ from hypothesis import strategies as st
 
 from pipelines.ports import Chunk, Collection, SparseVector, Vectors
 from pipelines.store.conditions import every, match, translate
-from pipelines.store.records import chunk_of, chunk_point
+from pipelines.store.connection import Connection, Server
+from pipelines.store.records import Payload, Point, chunk_of, chunk_point
+from pipelines.store.remote import Layout, Ordering, RemoteCollection, create
 from pipelines.store.shard import Shard
 from tests.support import filter_strategies as draw
 from tests.support.filter_meaning import holds
+from tests.support.qdrant_server import drop, unique_prefix
 from tests.support.stored import row
 from twofold.schema import Condition, Filter, Metadata
 
 TENANT = "t"
 ROW = row("d", collection="c")
+EVERYTHING = every(match("tenant", TENANT))
 VECTORS = Vectors(np.ones(2, dtype=np.float32), SparseVector([1], [1.0]))
 
 
-@pytest.fixture(scope="module")
-def shard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shard]:
-    folder: Path = tmp_path_factory.mktemp("filters") / "c"
-    shard = Shard.create(folder, Collection("c", "model", 2))
-    yield shard
+Find = Callable[[list[Metadata], Filter], list[Metadata]]
+
+
+@contextmanager
+def engine(folder: Path, _: Server) -> Iterator[Find]:
+    """The embedded engine."""
+    shard = Shard.create(folder / "c", Collection("c", "model", 2))
+
+    def find(stored: list[Metadata], tree: Filter) -> list[Metadata]:
+        shard.delete(EVERYTHING)
+        shard.upsert(points_of(stored))
+        return in_order(shard.payloads(every(EVERYTHING, translate(tree))))
+
+    yield find
     shard.close()
 
 
-def found(shard: Shard, stored: list[Metadata], tree: Filter) -> list[Metadata]:
-    """Metadata of the chunks that the engine finds, in the order they were stored in."""
-    everything = every(match("tenant", TENANT))
-    shard.delete(everything)
-    shard.upsert(
-        [
-            chunk_point(TENANT, ROW, chunk(ordinal, metadata), VECTORS)
-            for ordinal, metadata in enumerate(stored)
-        ]
-    )
-    hits = map(chunk_of, shard.payloads(every(everything, translate(tree))))
-    return [hit.metadata for hit in sorted(hits, key=lambda hit: hit.ordinal)]
+@contextmanager
+def server(_: Path, qdrant: Server) -> Iterator[Find]:
+    """A server, over HTTP."""
+    prefix = unique_prefix()
+    connection = Connection(qdrant)
+
+    async def opened() -> RemoteCollection:
+        await create(connection, f"{prefix}c", Collection("c", "model", 2), Layout())
+        return await RemoteCollection.open(connection, f"{prefix}c", "c")
+
+    async def found(stored: list[Metadata], tree: Filter) -> list[Metadata]:
+        await collection.delete(EVERYTHING, Ordering.MEDIUM)
+        await collection.upsert(points_of(stored), over=EVERYTHING)
+        hits = await collection.all(every(EVERYTHING, translate(tree)))
+        return in_order(hit.payload or {} for hit in hits)
+
+    with asyncio.Runner() as runner:
+        collection = runner.run(opened())
+        yield lambda stored, tree: runner.run(found(stored, tree))
+        runner.run(connection.close())
+        runner.run(drop(qdrant, prefix))
+
+
+@pytest.fixture(scope="module", params=[engine, server], ids=["edge", "server"])
+def find(request: pytest.FixtureRequest, memory_folder: Path, qdrant: Server) -> Iterator[Find]:
+    """Metadata of the chunks that an engine finds, in the order they were stored in."""
+    with request.param(Path(mkdtemp(dir=memory_folder)), qdrant) as find:
+        yield find
+
+
+def points_of(stored: list[Metadata]) -> list[Point]:
+    return [
+        chunk_point(TENANT, ROW, chunk(ordinal, metadata), VECTORS)
+        for ordinal, metadata in enumerate(stored)
+    ]
+
+
+def in_order(payloads: Iterable[Payload]) -> list[Metadata]:
+    hits = sorted(map(chunk_of, payloads), key=lambda hit: hit.ordinal)
+    return [hit.metadata for hit in hits]
 
 
 def chunk(ordinal: int, metadata: Metadata) -> Chunk:
@@ -65,11 +109,11 @@ relaxed = settings(
 
 
 @pytest.mark.parametrize("operator", draw.operators)
-def test_an_operator_finds_what_it_means(shard: Shard, operator: str) -> None:
+def test_an_operator_finds_what_it_means(find: Find, operator: str) -> None:
     @relaxed
     @given(stored=st.lists(draw.metadata, max_size=6), tree=draw.condition_with(operator))
     def check(stored: list[Metadata], tree: Condition) -> None:
-        assert found(shard, stored, tree) == [each for each in stored if holds(tree, each)]
+        assert find(stored, tree) == [each for each in stored if holds(tree, each)]
 
     check()
 
@@ -77,5 +121,5 @@ def test_an_operator_finds_what_it_means(shard: Shard, operator: str) -> None:
 @relaxed
 @given(stored=st.lists(draw.metadata, max_size=6), tree=draw.filters)
 @example(stored=[{"a.b-c": "text"}], tree=Condition(key="a.b-c", contains="ex"))
-def test_a_tree_finds_what_it_means(shard: Shard, stored: list[Metadata], tree: Filter) -> None:
-    assert found(shard, stored, tree) == [each for each in stored if holds(tree, each)]
+def test_a_tree_finds_what_it_means(find: Find, stored: list[Metadata], tree: Filter) -> None:
+    assert find(stored, tree) == [each for each in stored if holds(tree, each)]
