@@ -266,6 +266,11 @@ class Shortenable(Protocol):
     def min_dimensions(self) -> int: ...
 
 
+def shortest(embedder: Embedder) -> int:
+    """Length of the shortest vectors that an embedder gives."""
+    return embedder.min_dimensions if isinstance(embedder, Shortenable) else embedder.dimensions
+
+
 @runtime_checkable
 class Closeable(Protocol):
     """A model that holds connections or memory which it can let go of."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.ports import Embedder, Shortenable, TextKind, Vector
+from pipelines.ports import Embedder, TextKind, Vector, shortest
 from twofold.errors import Unavailable
 
 SLICE = 32
@@ -40,9 +40,7 @@ class LocalTextEmbedder:
 
     @property
     def min_dimensions(self) -> int:
-        if isinstance(self._embedder, Shortenable):
-            return self._embedder.min_dimensions
-        return self._embedder.dimensions
+        return shortest(self._embedder)
 
     @property
     def max_tokens(self) -> int:
@@ -60,7 +58,7 @@ class LocalTextEmbedder:
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 parts = [
-                    await self._embed(texts[start : start + SLICE], kind)
+                    await self._embed(texts[start : start + SLICE], kind, deadline)
                     for start in range(0, len(texts), SLICE)
                 ]
         finally:
@@ -68,7 +66,9 @@ class LocalTextEmbedder:
         vectors: Vector = np.concatenate(parts)
         return vectors
 
-    async def _embed(self, texts: Sequence[str], kind: TextKind) -> Vector:
+    async def _embed(self, texts: Sequence[str], kind: TextKind, deadline: float) -> Vector:
         verb = self._embedder.embed_queries if kind == "query" else self._embedder.embed_passages
         async with self._turn:
+            if deadline <= time.monotonic():
+                raise TimeoutError
             return await asyncio.to_thread(verb, texts)

@@ -1,9 +1,12 @@
-"""Queries embedded by the workers: the API process has no model."""
+"""Queries, and texts of other applications, embedded by the workers: the API has no model."""
 
 import asyncio
 import time
+from collections.abc import Sequence
 
-from pipelines.ports import Vector
+import numpy as np
+
+from pipelines.ports import TextKind, Vector
 from pipelines.rerank.fleet import Fleet
 from pipelines.rerank.link import Link
 from pipelines.rerank.outbox import Outbox
@@ -19,10 +22,12 @@ from pipelines.rerank.wire import (
 from twofold.errors import Unavailable
 
 RETRY_S = 1
+IN_FLIGHT = 32
+"""Texts of one call that are with the workers at once: a batch, so that queries find a place."""
 
 
 class QueuedQueryEmbedder:
-    """A QueryEmbedder over the workers of one stream; for one event loop.
+    """A QueryEmbedder and a TextEmbedder over the workers of one stream; for one event loop.
 
     Args:
         link: To Redis; whoever made it closes it.
@@ -47,20 +52,50 @@ class QueuedQueryEmbedder:
         """Why nothing can be embedded now, if so, in one sentence."""
         return await self._fleet.ready()
 
+    @property
+    def min_dimensions(self) -> int:
+        return self._announced.min_dimensions or self.dimensions
+
+    @property
+    def max_tokens(self) -> int:
+        return self._announced.max_tokens or 0
+
     async def embed(self, query: str, *, instruction: str | None = None, deadline: float) -> Vector:
+        return await self._embed(query, "query", instruction, deadline)
+
+    async def embed_texts(self, texts: Sequence[str], *, kind: TextKind, deadline: float) -> Vector:
+        places = asyncio.Semaphore(IN_FLIGHT)
+
+        async def one(text: str) -> Vector:
+            async with places:
+                return await self._embed(text, kind, None, deadline)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(text)) for text in texts]
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
+        vectors: Vector = np.stack([task.result() for task in tasks])
+        return vectors
+
+    async def _embed(
+        self, text: str, kind: TextKind, instruction: str | None, deadline: float
+    ) -> Vector:
         async with asyncio.timeout(deadline - time.monotonic()):
             trouble = await self._fleet.ready()
             if trouble is None and len(self._outbox.sent) >= self._most:
                 trouble = f"{self._most} queries wait for it already"
             if trouble is not None:
                 raise unavailable(trouble)
-            return await self._ask(query, instruction, deadline)
+            return await self._ask(text, kind, instruction, deadline)
 
-    async def _ask(self, query: str, instruction: str | None, deadline: float) -> Vector:
+    async def _ask(
+        self, text: str, kind: TextKind, instruction: str | None, deadline: float
+    ) -> Vector:
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
         def make(budget_s: float, deadline_s: float) -> EmbedCall:
-            return EmbedCall(query, budget_s, deadline_s, instruction)
+            return EmbedCall(text, budget_s, deadline_s, instruction, kind)
 
         def receive(reply: Reply) -> None:
             self._outbox.forget(sent)

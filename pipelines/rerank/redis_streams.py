@@ -99,7 +99,7 @@ class RedisReranker:
         if announced is None or announced.profile is None:
             return UNKNOWN_PROFILE
         found = announced.profile
-        return RerankProfile(found.depth, found.weight, found.calibrated)
+        return RerankProfile(found.depth, found.weight, found.calibrated, found.instructed)
 
     @property
     def workers(self) -> Sequence[str]:

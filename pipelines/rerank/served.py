@@ -8,7 +8,15 @@ from typing import Protocol, cast
 
 import msgspec
 
-from pipelines.ports import Embedder, Pairs, PairScores, RerankModel, Vector
+from pipelines.ports import (
+    Embedder,
+    Pairs,
+    PairScores,
+    RerankModel,
+    TextKind,
+    Vector,
+    shortest,
+)
 from pipelines.rerank.attempt import Failure, attempt
 from pipelines.rerank.batch import Scheduler
 from pipelines.rerank.consumer import Consumer, Entry
@@ -17,6 +25,7 @@ from pipelines.rerank.turns import Slice, Work, estimate_tokens
 from pipelines.rerank.wire import (
     Announcement,
     Call,
+    EmbedCall,
     Embedded,
     Pace,
     Profile,
@@ -86,6 +95,8 @@ class ServedEmbedder:
             host=socket.gethostname(),
             model=self._embedder.name,
             dimensions=self._embedder.dimensions,
+            min_dimensions=shortest(self._embedder),
+            max_tokens=self._embedder.max_tokens,
         )
 
     @property
@@ -100,26 +111,29 @@ class ServedEmbedder:
         self._entries.append(entry)
 
     def serve(self) -> None:
-        groups: dict[str | None, list[Entry]] = {}
+        groups: dict[tuple[TextKind, str | None], list[Entry]] = {}
         now = self._clock()
         for entry in self._entries:
             if entry.deadline <= now:
                 refuse(self._consumer, entry, "timeout", LATE)
             else:
-                groups.setdefault(entry.call.instruction, []).append(entry)
+                call = cast("EmbedCall", entry.call)
+                groups.setdefault((call.kind, call.instruction), []).append(entry)
         self._entries = []
-        for instruction, entries in groups.items():
-            self._embed(instruction, entries)
+        for (kind, instruction), entries in groups.items():
+            self._embed(kind, instruction, entries)
 
     def rest(self, entry: Entry) -> Call:
         return entry.call
 
-    def _embed(self, instruction: str | None, entries: Sequence[Entry]) -> None:
+    def _embed(self, kind: TextKind, instruction: str | None, entries: Sequence[Entry]) -> None:
         self.running = entries
 
         def run(numbers: Sequence[int]) -> list[Vector | Failure]:
-            queries = [entries[number].call.query for number in numbers]
-            return list(self._embedder.embed_queries(queries, instruction=instruction))
+            texts = [entries[number].call.query for number in numbers]
+            if kind == "passage":
+                return list(self._embedder.embed_passages(texts))
+            return list(self._embedder.embed_queries(texts, instruction=instruction))
 
         def deliver(number: int, result: Vector | Failure) -> None:
             if isinstance(result, Failure):
@@ -187,7 +201,7 @@ class ServedReranker:
             consumer=self._consumer.name,
             host=socket.gethostname(),
             model=self._model.name,
-            profile=Profile(profile.depth, profile.weight, profile.calibrated),
+            profile=Profile(profile.depth, profile.weight, profile.calibrated, profile.instructed),
             pace=Pace(
                 overhead_s=speed.spread * speed.overhead_s,
                 per_token_s=speed.spread * speed.per_token_s,

@@ -24,7 +24,7 @@ from typing import Annotated, Literal, NamedTuple, TypeAlias, TypeVar
 import msgspec
 import numpy as np
 
-from pipelines.ports import PairScores, Vector
+from pipelines.ports import PairScores, TextKind, Vector
 
 VERSION = 1
 GROUP = "workers"
@@ -70,12 +70,13 @@ class RerankCall(msgspec.Struct, frozen=True, tag="rerank"):
 
 
 class EmbedCall(msgspec.Struct, frozen=True, tag="embed"):
-    """A query to embed; times as in `RerankCall`."""
+    """A query to embed, or a passage that another application sends; times as in `RerankCall`."""
 
     query: str
     budget_s: Seconds
     deadline_s: float
     instruction: str | None = None
+    kind: TextKind = "query"
 
 
 Call: TypeAlias = RerankCall | EmbedCall
@@ -203,6 +204,7 @@ class Profile(msgspec.Struct, frozen=True):
     depth: Count
     weight: float
     calibrated: bool
+    instructed: bool = False
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -229,6 +231,8 @@ class Announcement(msgspec.Struct, frozen=True):
         host: As the worker's own machine calls itself, for its health check.
         profile: Of a rerank model.
         dimensions: Of an embedder.
+        min_dimensions: Likewise; as of `pipelines.ports.TextEmbedder`, like the next.
+        max_tokens: Likewise.
     """
 
     consumer: str
@@ -236,6 +240,8 @@ class Announcement(msgspec.Struct, frozen=True):
     host: str
     profile: Profile | None = None
     dimensions: Count | None = None
+    min_dimensions: Count | None = None
+    max_tokens: Count | None = None
     pace: Pace = Pace()
 
 
