@@ -13,8 +13,9 @@ from tests.support.redis import RedisServer, redis_server
 IN_MEMORY = Path("/dev/shm")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
+    """For as long as the longest fixture that is a coroutine may live."""
     return "asyncio"
 
 

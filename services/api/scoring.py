@@ -104,9 +104,8 @@ class Scorer:
         """
         deadline = time.monotonic() + self.deadline_ms / 1000
         reranker = self.parts.reranker
-        if reranker.model is None:
-            raise NotServed(reason="it runs without a reranker, as TWOFOLD_RERANKER=none says")
-        if instruction is not None and not reranker.profile.instructed:
+        # Which model it is may not be known yet; then the refusal is the reranker's own.
+        if instruction is not None and reranker.model and not reranker.profile.instructed:
             raise InvalidRequest(
                 field="instruction", reason=f"{reranker.model} takes none; leave it out"
             )
@@ -201,6 +200,8 @@ def refusal(outcome: RerankOutcome, deadline_ms: int, *, late: bool) -> TwofoldE
             deadline_ms=deadline_ms,
             retry_after=RETRY_S,
         )
+    if outcome.status == "disabled":
+        return NotServed(reason="it runs without a reranker, as TWOFOLD_RERANKER=none says")
     if outcome.status == "error":
         return ServiceError(reason=f"the reranker failed ({reason}).")
     return Unavailable(what="The reranker", reason=reason, seconds=RETRY_S, retry_after=RETRY_S)

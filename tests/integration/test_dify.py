@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.lent import post, refused
 from tests.support.service import running
 
 pytestmark = pytest.mark.anyio
@@ -15,12 +16,6 @@ TEXTS = [
     {"id": "rye", "text": "rye for an oven", "metadata": {"year": 2024, "tags": ["a", "b"]}},
     {"id": "salt", "name": "salt.txt", "text": "salt", "metadata": {"day": "2026-05-31"}},
 ]
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    """One loop for the module, on which its one server runs."""
-    return "asyncio"
 
 
 @pytest.fixture(scope="module")
@@ -44,17 +39,8 @@ def body(**changes: object) -> dict[str, object]:
 
 
 async def records(client: httpx.AsyncClient, **changes: object) -> list[dict[str, Any]]:
-    answer = await client.post("/retrieval", json=body(**changes))
-    assert answer.status_code == 200, answer.text
-    found: list[dict[str, Any]] = answer.json()["records"]
+    found: list[dict[str, Any]] = (await post(client, "/retrieval", **body(**changes)))["records"]
     return found
-
-
-async def refused(client: httpx.AsyncClient, status: int, **changes: object) -> str:
-    answer = await client.post("/retrieval", json=body(**changes))
-    assert answer.status_code == status, answer.text
-    message: str = answer.json()["error"]["message"]
-    return message
 
 
 async def test_the_best_passages_come_first_with_their_source(client: httpx.AsyncClient) -> None:
@@ -149,18 +135,22 @@ async def test_a_condition_that_is_none_is_refused(
     client: httpx.AsyncClient, operator: str, value: object, sentence: str
 ) -> None:
     condition = {"name": "year", "comparison_operator": operator, "value": value}
-    message = await refused(client, 422, metadata_condition={"conditions": [condition]})
+    conditions = {"conditions": [condition]}
+    message = await refused(client, "/retrieval", 422, **body(metadata_condition=conditions))
     assert sentence in message
 
 
 async def test_a_key_that_no_metadata_has_is_refused(client: httpx.AsyncClient) -> None:
     condition = {"name": "no key!", "comparison_operator": "is", "value": "x"}
-    message = await refused(client, 422, metadata_condition={"conditions": [condition]})
+    conditions = {"conditions": [condition]}
+    message = await refused(client, "/retrieval", 422, **body(metadata_condition=conditions))
     assert "metadata_condition" in message
 
 
 async def test_a_collection_that_is_not_there_is_an_error(client: httpx.AsyncClient) -> None:
-    assert "No collection 'cakes'" in await refused(client, 404, knowledge_id="cakes")
+    assert "No collection 'cakes'" in await refused(
+        client, "/retrieval", 404, **body(knowledge_id="cakes")
+    )
 
 
 async def test_the_probe_with_which_dify_checks_the_address_is_understood(

@@ -16,7 +16,7 @@ import pytest
 from pipelines.build import Models
 from pipelines.models.texts import LocalTextEmbedder
 from pipelines.ports import Vector
-from tests.support.lent import KnownEmbedder, known_models
+from tests.support.lent import KnownEmbedder, known_models, post, refused
 from tests.support.reranking import OverlapModel
 from tests.support.service import running
 from twofold.errors import Unavailable
@@ -25,12 +25,6 @@ pytestmark = pytest.mark.anyio
 
 TEXTS = ["rye is a cereal", "the hot oven bakes"]
 LONG = "oven " * 300
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    """One loop for the module, on which its servers run."""
-    return "asyncio"
 
 
 @pytest.fixture(scope="module")
@@ -46,19 +40,6 @@ async def plain(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx
     """Over models that know no tokens, no instruction and one length of vector."""
     async with running(tmp_path_factory.mktemp("plain")) as (client, _):
         yield client
-
-
-async def post(client: httpx.AsyncClient, path: str, **body: object) -> Any:
-    answer = await client.post(path, json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-async def refused(client: httpx.AsyncClient, path: str, status: int, **body: object) -> str:
-    answer = await client.post(path, json=body)
-    assert answer.status_code == status, answer.text
-    message: str = answer.json()["error"]["message"]
-    return message
 
 
 def vectors_of(answer: Any) -> np.ndarray:

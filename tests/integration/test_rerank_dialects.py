@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from pipelines.build import Models
-from tests.support.lent import KnownEmbedder, KnownReranker, known_models
+from tests.support.keys import make_key
+from tests.support.lent import KnownEmbedder, KnownReranker, known_models, post, refused
 from tests.support.models import WordEmbedder
 from tests.support.reranking import POISON
 from tests.support.service import running
@@ -19,12 +19,6 @@ QUERY = "hot oven"
 DOCUMENTS = ["rye is a cereal", "the hot oven bakes", "an oven"]
 ORDER = [1, 2, 0]
 LONG = "oven " * 300
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    """One loop for the module, on which its servers run."""
-    return "asyncio"
 
 
 @pytest.fixture(scope="module")
@@ -45,20 +39,6 @@ async def fresh(tmp_path: Path, model: KnownReranker) -> AsyncIterator[httpx.Asy
     """Over a model that a test looks into, and that has scored nothing yet."""
     async with running(tmp_path, models=Models(KnownEmbedder(), model)) as (client, _):
         yield client
-
-
-async def post(client: httpx.AsyncClient, path: str, **body: object) -> Any:
-    answer = await client.post(path, json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-async def refused(client: httpx.AsyncClient, path: str, status: int, **body: object) -> str:
-    """The sentence of a refusal with that status."""
-    answer = await client.post(path, json=body)
-    assert answer.status_code == status, answer.text
-    message: str = answer.json()["error"]["message"]
-    return message
 
 
 # --- Shapes and orders ----------------------------------------------------------------------
@@ -325,6 +305,35 @@ async def test_without_a_reranker_the_formats_are_not_served(
         answer = await client.post(path, json=body)
         assert answer.status_code == 501
         assert "TWOFOLD_RERANKER" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(("path", "body"), FORMS)
+async def test_pairs_count_towards_the_quota(
+    tmp_path: Path, path: str, body: dict[str, object]
+) -> None:
+    quota = {"quota_rerank_pairs_per_minute": 3}
+    async with running(tmp_path, models=known_models(), **quota) as (client, _):
+        assert (await client.post(path, json=body)).status_code == 200
+        over = {**body, "query": "another"} if "query" in body else {**body, "text_1": "another"}
+        answer = await client.post(path, json=over)
+        assert answer.status_code == 429
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize(
+    "path", ["/v2/rerank", "/rerank", "/reranker/v1/rerank", "/engines/vllm/rerank", "/embedder"]
+)
+async def test_a_key_that_may_read_is_needed_and_enough(tmp_path: Path, path: str) -> None:
+    keys = tmp_path / "keys.json"
+    reader = make_key(keys, "acme", "read")
+    body: dict[str, object] = {"query": QUERY, "documents": DOCUMENTS}
+    if path == "/embedder":
+        body = {"inputs": QUERY}
+    async with running(tmp_path / "data", models=known_models(), api_keys_file=keys) as (client, _):
+        assert (await client.post(path, json=body)).status_code == 401
+        assert (await client.post(path, json=body, headers=reader)).status_code == 200
+        azure = {"api-key": reader["Authorization"].removeprefix("Bearer ")}
+        assert (await client.post(path, json=body, headers=azure)).status_code == 200
 
 
 @pytest.mark.parametrize("value", ["0", "soon", "120001"])

@@ -1,7 +1,12 @@
-"""Small models that know their tokens, take instructions and have vectors to shorten."""
+"""Models to lend to other applications, and how these ask.
+
+The models are small; they know their tokens, take instructions and have vectors to shorten.
+"""
 
 from collections.abc import Sequence
+from typing import Any
 
+import httpx
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordLevel
 
@@ -37,3 +42,18 @@ class KnownReranker(OverlapModel):
 
 def known_models() -> Models:
     return Models(KnownEmbedder(), KnownReranker())
+
+
+async def post(client: httpx.AsyncClient, path: str, **body: object) -> Any:
+    """What a request that succeeds is answered."""
+    answer = await client.post(path, json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def refused(client: httpx.AsyncClient, path: str, status: int, **body: object) -> str:
+    """The sentence of a refusal with that status."""
+    answer = await client.post(path, json=body)
+    assert answer.status_code == status, answer.text
+    message: str = answer.json()["error"]["message"]
+    return message

@@ -64,7 +64,9 @@ async def info(parts: Parts, about: About) -> TeiInfo:
     if about == "embedder" or (about is None and parts.reranker.model is None):
         return info_of_embedder(parts)
     if parts.reranker.model is None:
-        raise NotServed(reason="it runs without a reranker, as TWOFOLD_RERANKER=none says")
+        raise NotServed(
+            reason="it knows of no reranker: TWOFOLD_RERANKER=none, or no worker has come up yet"
+        )
     return TeiInfo(
         model_id=parts.reranker.model,
         model_type={"reranker": {}},
