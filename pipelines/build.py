@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.answer import Answers
@@ -39,7 +40,11 @@ from pipelines.rerank.wire import Stream
 from pipelines.search import Search
 from pipelines.settings import Settings
 from pipelines.store.blobs import LocalBlobs
+from pipelines.store.connection import Server
 from pipelines.store.edge import EdgeStore
+from pipelines.store.objects import ObjectBlobs
+from pipelines.store.remote import Layout
+from pipelines.store.server import QdrantStore
 from pipelines.tokenizing import EstimatedTokens, ModelTokens, tokens_of_model
 from twofold.errors import ConfigurationError
 
@@ -228,16 +233,40 @@ async def ingest_worker(
         embedder = await asyncio.to_thread(choose, settings)
         if isinstance(embedder, Closeable):
             stack.callback(embedder.close)
-        blobs = LocalBlobs(settings.data_dir / "files")
+        blobs = file_store(settings)
         ingest = ingest_flow(settings, stack, store=store, blobs=blobs, embedder=embedder)
         yield IngestWorker(store, ingest)
 
 
 def server_store(settings: Settings) -> Store:
-    """The store on a Qdrant server."""
-    raise ConfigurationError(
-        setting="TWOFOLD_QDRANT_URL", reason=f"no store for {settings.qdrant_url} is built in yet"
+    """The store on a Qdrant server; whether it answers is another question.
+
+    Raises:
+        ConfigurationError: None is named.
+    """
+    if not settings.qdrant_url:
+        raise ConfigurationError(
+            setting="TWOFOLD_QDRANT_URL", reason="a worker needs one, such as http://HOST:6333"
+        )
+    return QdrantStore(
+        Server(settings.qdrant_url, settings.qdrant_api_key, settings.qdrant_grpc_port),
+        Layout(
+            settings.qdrant_replicas,
+            settings.qdrant_shards,
+            settings.qdrant_quantization,
+            settings.qdrant_prefix_dimensions,
+        ),
     )
+
+
+def file_store(settings: Settings) -> Blobs:
+    """Where files lie: in a folder that all processes see, or in an object store.
+
+    Raises:
+        ConfigurationError: The URL is not usable.
+    """
+    url = (settings.blobs_url or str(settings.data_dir / "files")).removeprefix("file://")
+    return ObjectBlobs(url) if "://" in url else LocalBlobs(Path(url))
 
 
 def ingest_flow(

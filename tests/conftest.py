@@ -9,6 +9,7 @@ import pytest
 from pipelines.store.connection import Server
 from tests.support.qdrant_server import running_server
 from tests.support.redis import RedisServer, redis_server
+from tests.support.s3 import BUCKET, environment, s3_endpoint
 
 IN_MEMORY = Path("/dev/shm")
 
@@ -58,3 +59,18 @@ def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     """A Redis for the tests of a module that leave it alive; keys are theirs to keep apart."""
     with redis_server(tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """URL of an S3-compatible server in a thread of this process."""
+    with s3_endpoint() as url:
+        yield url
+
+
+@pytest.fixture
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket that is there, and the environment that leads to it."""
+    for name, value in environment(s3_server).items():
+        monkeypatch.setenv(name, value)
+    return BUCKET

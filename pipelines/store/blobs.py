@@ -63,10 +63,15 @@ class LocalBlobs:
         ]
 
     def _path(self, key: str) -> Path:
-        """Where the key's content lies; refuses what could lead out of the folder."""
-        if not _KEY.fullmatch(key):
-            raise ValueError(f"not a key: {key!r}")
-        return self._folder / key
+        """Where the key's content lies."""
+        return self._folder / require_key(key)
+
+
+def require_key(key: str) -> str:
+    """Refuse what could lead elsewhere."""
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"not a key: {key!r}")
+    return key
 
 
 def _delete(path: Path) -> None:

@@ -119,7 +119,7 @@ class Workshop:
                 queue,
                 roster.waiting,
                 attempts=self._settings.ingest_attempts,
-                stale_s=max(10.0, STALE_BEATS * self._settings.heartbeat_s),
+                stale_s=STALE_BEATS * self._settings.heartbeat_s,
             )
             self._deliveries = Deliveries(
                 parts.store, parts.ingest, documents=self._settings.ingest_concurrency

@@ -8,15 +8,23 @@ import pytest
 
 from pipelines.ports import Blobs
 from pipelines.store.blobs import LocalBlobs
+from pipelines.store.objects import ObjectBlobs
+from tests.support.s3 import BUCKET
 
 pytestmark = pytest.mark.anyio
 
-BLOBS: dict[str, Callable[[Path], Blobs]] = {"local": lambda folder: LocalBlobs(folder / "blobs")}
+BLOBS: dict[str, Callable[[Path], Blobs]] = {
+    "local": lambda folder: LocalBlobs(folder / "blobs"),
+    "file": lambda folder: ObjectBlobs(f"file://{folder / 'blobs'}"),
+    "s3": lambda folder: ObjectBlobs(f"s3://{BUCKET}/{folder.name}"),
+}
 KEY = "tenant/default/5c53/original-1"
 
 
 @pytest.fixture(params=BLOBS)
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    if request.param == "s3":
+        request.getfixturevalue("bucket")
     return BLOBS[request.param](tmp_path)
 
 
