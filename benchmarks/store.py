@@ -1,6 +1,10 @@
-"""B5: the embedded store: write rate, recall latency, and what the index costs in recall.
+"""B5: both stores: write rate, recall latency, and what the index costs in recall.
 
     python benchmarks/store.py [--chunks 10000] [--dimensions 384] [--queries 200]
+
+The server is the one that TWOFOLD_TEST_QDRANT_URL names, else the stand-in. The latter says what
+the client, HTTP and the check of versions cost on top of the same engine in one process, and
+nothing of a true server's speed.
 
 The yardstick of every figure is brute force with numpy over the same vectors in the same run.
 Vectors are drawn around a few hundred centres, as embeddings of real texts lie; words follow
@@ -28,12 +32,14 @@ from pipelines.ports import Chunk, Collection, RecallQuery, SparseVector, Store,
 from pipelines.store.edge import EdgeStore
 from pipelines.store.records import chunk_point
 from pipelines.store.shard import Shard
+from tests.support.qdrant_server import TRUE_SERVER, fresh_store, running_server
 from tests.support.stored import chunks_of, digest, ready, row, vectors_of
 from twofold.schema import And, Condition, Document, Filter
 
 RESULTS = Path(__file__).parent / "results"
 TENANT, LIMIT, CENTRES, VOCABULARY = "bench", 100, 300, 20_000
 PER_DOCUMENT, WORDS = 50, 120
+SERVER = "Qdrant server" if TRUE_SERVER else "stand-in for a Qdrant server"
 NARROW = Condition(key="year", eq=2003)
 WIDE = And(and_=[Condition(key="year", gte=2005), Condition(key="lang", contains="e")])
 
@@ -56,7 +62,7 @@ class Report(TypedDict):
     chunks: int
     dimensions: int
     limit: int
-    write: dict[str, float]
+    write: dict[str, dict[str, float]]
     durable_ms: dict[str, float]
     numpy_dense_ms: float
     served: dict[str, Served]
@@ -184,20 +190,31 @@ async def measure(folder: Path, chunks: int, dimensions: int, queries: int) -> R
     asked = shapes(asked_dense, drawn_words(queries, 6, seed=4))
     nearest, numpy_ms = brute_force(dense, asked_dense)
 
-    store = EdgeStore.open(folder / "store")
-    await store.ensure_collection(TENANT, Collection("bench", "none", dimensions))
-    written = await write(store, dense, drawn_words(chunks, WORDS, seed=2))
+    words = drawn_words(chunks, WORDS, seed=2)
     served: dict[str, Served] = {}
-    for name, index_above in (("exact scan", chunks), ("with index", 0)):
-        await store.close()
-        started = time.perf_counter()
-        store = EdgeStore.open(folder / "store", index_above=index_above)
+
+    async def serve(name: str, store: Store, started: float) -> None:
         served[name] = {
             "open_s": time.perf_counter() - started,
             "found_of_nearest": await found_of_nearest(store, asked_dense, nearest),
             "recall_ms": {shape: await latency(store, each) for shape, each in asked.items()},
         }
-    await store.close()
+
+    edge = EdgeStore.open(folder / "store")
+    await edge.ensure_collection(TENANT, Collection("bench", "none", dimensions))
+    written = {"edge": await write(edge, dense, words)}
+    for name, index_above in (("exact scan", chunks), ("with index", 0)):
+        await edge.close()
+        started = time.perf_counter()
+        edge = EdgeStore.open(folder / "store", index_above=index_above)
+        await serve(name, edge, started)
+    await edge.close()
+    with running_server(folder / "server") as server:
+        async with fresh_store(server) as store:
+            started = time.perf_counter()
+            await store.ensure_collection(TENANT, Collection("bench", "none", dimensions))
+            written[SERVER] = await write(store, dense, words)
+            await serve(SERVER, store, started)
     return {
         "machine": {"processor": platform.processor(), "cores": os.cpu_count()},
         "qdrant_edge": version("qdrant-edge-py"),

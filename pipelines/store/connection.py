@@ -193,7 +193,7 @@ class Connection:
                 return NoSuchCollection()
             case 404:
                 return self._unavailable("wrong", "it has not the interface of a Qdrant server", 60)
-            case 409:
+            case 400 | 409 if b"already exists" in content:
                 return AlreadyThere()
             case 408 | 504:
                 return self._slow(self._server.timeout_s)
