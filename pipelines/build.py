@@ -19,6 +19,7 @@ from pipelines.models.query import LocalQueryEmbedder
 from pipelines.models.texts import LocalTextEmbedder
 from pipelines.paging.memory import MemoryRankings
 from pipelines.parse.sandbox import SandboxedParser
+from pipelines.parse.scans import ScanReader
 from pipelines.ports import (
     Blobs,
     Closeable,
@@ -275,7 +276,7 @@ def ingest_flow(
     """The ingest flow over these parts; what it opens is closed with the stack."""
     passages = SharedEmbedder(embedder)
     stack.callback(passages.close)
-    parser = SandboxedParser()
+    parser = ScanReader(settings.ocr) if settings.ocr else SandboxedParser()
     stack.callback(parser.close)
     return Ingest(
         store=store,

@@ -126,6 +126,12 @@ class Settings(BaseSettings):
         description="Where queries are embedded: in the API process, or by the reranker worker; "
         "null: local in one process, queue in the distributed mode.",
     )
+    ocr: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_]{2,20}(\+[A-Za-z_]{2,20})*$",
+        description="Languages of scanned PDFs for OCR as tesseract names them, `eng+deu`; needs "
+        "the extra `ocr`. Null: a scan ends as `failed` with `needs_ocr`.",
+    )
     ingest_concurrency: PositiveInt = Field(
         4, description="Documents that an ingestion worker has in hand at once."
     )

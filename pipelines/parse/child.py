@@ -9,18 +9,20 @@ import importlib
 import json
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from pipelines.parse import confine, encoding
 from pipelines.parse.detect import detect
 from pipelines.parse.extract import Extract, Unreadable
-from pipelines.parse.formats import FORMATS
+from pipelines.parse.formats import FORMATS, PDF
 
 
 def main(order: Mapping[str, str | None], limits: confine.Limits) -> None:
     """Parse what is on descriptor 0 and exit.
 
     Args:
-        order: `suffix` of the file's name and the `media_type` that its owner claims.
+        order: `suffix` of the file's name and the `media_type` that its owner claims; with
+            `ocr`, the languages, a PDF is read by its looks.
         limits: What it may take.
     """
     confine.limit(limits)
@@ -31,7 +33,7 @@ def main(order: Mapping[str, str | None], limits: confine.Limits) -> None:
         data = _read()
         found = detect(data, suffix=order["suffix"] or "", media_type=order["media_type"])
         parser = found.parser
-        module = importlib.import_module(parser)
+        module = _reader(parser, order["ocr"])
         prepare = getattr(module, "prepare", None if found.binary else encoding.prepare)
         if prepare is not None:
             prepare(data)
@@ -51,6 +53,15 @@ def main(order: Mapping[str, str | None], limits: confine.Limits) -> None:
     while view:
         view = view[os.write(reply, view) :]
     os._exit(exit_code(parser))
+
+
+def _reader(parser: str, ocr_languages: str | None) -> Any:
+    """The module that reads a format, or for a scan what stands in its place."""
+    if ocr_languages is None or parser != PDF.parser:
+        return importlib.import_module(parser)
+    from pipelines.parse.ocr import Reader
+
+    return Reader(ocr_languages)
 
 
 def exit_code(parser: str) -> int:

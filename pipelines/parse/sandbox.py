@@ -62,6 +62,7 @@ class SandboxedParser:
         cpu_s: Processor time of a child in seconds.
         wall_s: Seconds from start to answer.
         output_bytes: Longest answer, text and structure together.
+        ocr: Languages in which PDFs are read by OCR; None: they are read by their text.
         script: The program that the children are forked from.
     """
 
@@ -72,10 +73,12 @@ class SandboxedParser:
         cpu_s: int = 20,
         wall_s: float = 30.0,
         output_bytes: int = 20_000_000,
+        ocr: str | None = None,
         script: Path = ZYGOTE,
     ) -> None:
         self._limits = confine.Limits(memory_bytes, cpu_s, wall_s)
         self._output_bytes = output_bytes
+        self._ocr = ocr
         self._nursery = Nursery(self._limits, script=script)
         for fence in confine.missing():
             log.warning("parsers are confined less than they should be: %s", fence)
@@ -115,7 +118,11 @@ class SandboxedParser:
         return Parsed(extract.text, blocks, extract.media_type)
 
     def _run(self, path: Path, *, suffix: str, media_type: str | None) -> Ended:
-        order = {"suffix": suffix, "media_type": media_type and media_type[:MAX_MEDIA_TYPE]}
+        order = {
+            "suffix": suffix,
+            "media_type": media_type and media_type[:MAX_MEDIA_TYPE],
+            "ocr": self._ocr,
+        }
         deadline = time.monotonic() + self._limits.wall_s
         for _ in range(2):
             with suppress(Lost):
