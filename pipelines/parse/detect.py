@@ -21,9 +21,6 @@ JUNK_BYTES = 1_024
 MAX_MEDIA_TYPE = 200
 MAX_JSON_PROBE = 1_000_000
 
-OPEN_ARCHIVES = "TWOFOLD_OPEN_ARCHIVES"
-"""The setting with which an operator allows archives, as the refusal names it."""
-
 _ZIP = b"PK\x03\x04"
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")
 _JSON = re.compile(r"\s*[\[{]")
@@ -35,13 +32,12 @@ _ROOT = re.compile(
 
 
 class UnopenedArchive(Unreadable):
-    """The file is an archive of files, which the upload path opens where that is allowed."""
+    """The file is an archive of other files."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(
             "unsupported_format",
-            f"The file is {kind}; upload the files that are in it, or have the operator set "
-            f"{OPEN_ARCHIVES}=true, which opens ZIP and tar archives.",
+            f"The file is {kind}, which Twofold does not open; upload the files that are in it.",
         )
 
 

@@ -15,10 +15,13 @@ BlockKind: TypeAlias = Literal["text", "heading", "list", "table", "code"]
 MAX_HEADING = 200
 """Longest heading in a path, in code points; the whole of it stays in the text."""
 
-MAX_METADATA = 1_000
+MAX_LINE = 1_000
+"""Longest heading or other single line, in code points."""
+
+MAX_METADATA = 300
 """Longest value that a document says of itself, in code points."""
 
-MAX_KEYS = 24
+MAX_KEYS = 16
 """Most that a document may say of itself: every passage of it carries that."""
 
 MAX_TEXT = 20_000_000
@@ -112,7 +115,7 @@ def _stream_safe(run: re.Match[str]) -> str:
     return "".join(kept)
 
 
-def one_line(text: str, limit: int = MAX_METADATA) -> str:
+def one_line(text: str, limit: int = MAX_LINE) -> str:
     """Collapse white space and cut to `limit` code points: for titles, headings and cells."""
     line = " ".join(clean(text).split()).strip(" \N{ZERO WIDTH SPACE}")
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
@@ -224,5 +227,9 @@ class Builder:
 
 def tidy_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     """A bounded number of single lines; empty values and keys that no filter can name left out."""
-    lines = {key.lower(): one_line(value) for key, value in metadata.items() if _KEY.fullmatch(key)}
+    lines = {
+        key.lower(): one_line(value, MAX_METADATA)
+        for key, value in metadata.items()
+        if _KEY.fullmatch(key)
+    }
     return dict(islice(((key, line) for key, line in lines.items() if line), MAX_KEYS))

@@ -20,7 +20,7 @@ PASSWORD_ERROR = 4
 
 MAX_BOOKMARKS = 5_000
 MAX_ATTACHMENTS = 100
-NEEDS_OCR = "run OCR over it and upload the result"
+NEEDS_OCR = "run OCR over it and upload the result, or have the operator set TWOFOLD_OCR"
 
 _ALEF_LAM = re.compile("[\u0622\u0623\u0625\u0627]\u0644")
 _DATE = re.compile(r"D:(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(\d\d)?(?:([+-])(\d\d)'?(\d\d)?|Z)?)?")

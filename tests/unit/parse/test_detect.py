@@ -113,8 +113,8 @@ def test_the_refusal_names_what_is_read():
 
 
 @pytest.mark.parametrize("data", [files.zipped({"a.txt": "x"}), b"\x1f\x8b\x08\0"])
-def test_an_archive_says_how_it_can_be_opened(data):
-    with pytest.raises(UnopenedArchive, match="TWOFOLD_OPEN_ARCHIVES=true"):
+def test_an_archive_says_what_to_do_with_it(data):
+    with pytest.raises(UnopenedArchive, match="upload the files that are in it"):
         detect(data, suffix="", media_type=None)
 
 
