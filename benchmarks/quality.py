@@ -31,7 +31,8 @@ from rich.table import Table
 
 from pipelines import fuse
 from pipelines.answer import Answers
-from pipelines.build import Models, chosen_models, chunk_tokens, rerank_queue
+from pipelines.build import Models, chosen_models
+from pipelines.build.parts import chunk_tokens, rerank_queue
 from pipelines.chunk import Chunker
 from pipelines.models.bm25 import Bm25SparseEmbedder
 from pipelines.models.query import LocalQueryEmbedder

@@ -1,6 +1,6 @@
 """Every setting of every process, read from the environment under the prefix `TWOFOLD_`.
 
-Read in `pipelines/build.py` and in the mains of `services/`, nowhere else: everything below
+Read in `pipelines/build` and in the mains of `services/`, nowhere else: everything below
 takes plain arguments.
 
 What must not stand in the environment may lie in files: with TWOFOLD_SECRETS_DIR=/run/secrets the

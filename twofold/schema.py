@@ -634,6 +634,6 @@ class Readiness(_Response):
 
     ready: bool
     parts: dict[str, str] = Field(description="`ok`, or what is the matter with that part.")
-    embedder: str
+    embedder: str | None = Field(description="Null while no worker has said which one it runs.")
     reranker: str | None
     documents: dict[DocumentStatus, int] = Field(default_factory=dict)

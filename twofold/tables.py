@@ -63,7 +63,7 @@ def status_table(health: Health, readiness: Readiness, url: str) -> Table:
     table.add_column(overflow="fold")
     state = Text("ready", style="green") if readiness.ready else Text("not ready", style="red")
     table.add_row("server", Text.assemble(f"{url} {health.version} ", state))
-    table.add_row("embedder", readiness.embedder)
+    table.add_row("embedder", readiness.embedder or "not known yet")
     table.add_row("reranker", readiness.reranker or "none")
     for part, condition in readiness.parts.items():
         table.add_row(part, Text(condition, style="green" if condition == "ok" else "red"))

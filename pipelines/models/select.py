@@ -99,10 +99,20 @@ def choose_reranker(settings: Settings, embedder: Embedder) -> RerankModel | Non
 
             return _fit_reranker(OnnxReranker(source), settings)
         case _ if "://" in setting:
-            from pipelines.models.remote import remote_reranker
-
-            return _fit_server(remote_reranker(setting), settings)
+            return choose_reranker_server(settings)
     raise _unknown("RERANKER", setting, RERANKERS)
+
+
+def choose_reranker_server(settings: Settings) -> RerankModel:
+    """The second stage behind a URL, which may be away: then searches say so.
+
+    Raises:
+        ConfigurationError: TWOFOLD_RERANKER is no URL of a dialect that there is.
+        ModelUnfit: It answers, and fails its self-test.
+    """
+    from pipelines.models.remote import remote_reranker
+
+    return _fit_server(remote_reranker(settings.reranker), settings)
 
 
 def cuda_device() -> str | None:

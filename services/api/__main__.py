@@ -1,4 +1,4 @@
-"""`python -m services.api`: all of Twofold in one process."""
+"""`python -m services.api`: all of Twofold in one process, or the API beside its workers."""
 
 import asyncio
 import logging
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import uvicorn
 
-from pipelines.build import embedded
+from pipelines.build import serving
+from pipelines.logs import log_to_stderr
 from pipelines.settings import Settings, read_settings
 from services.api.app import create_app
 from services.api.browsers import is_loopback
@@ -27,9 +28,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         settings = read_settings()
-        logging.basicConfig(
-            level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s"
-        )
+        log_to_stderr(settings.log_level)
         require_keys(settings.host, settings.api_keys_file)
         asyncio.run(serve(settings, listen(settings.host, settings.port)))
     except TwofoldError as error:
@@ -40,7 +39,7 @@ def main() -> None:
 
 async def serve(settings: Settings, listener: socket.socket) -> None:
     """Build the parts, then answer on the socket."""
-    async with embedded(settings) as twofold:
+    async with serving(settings) as twofold:
         config = uvicorn.Config(
             create_app(twofold),
             http=PatientProtocol,

@@ -2,13 +2,13 @@
 
 import argparse
 import asyncio
-import logging
 import os
 import socket
 import sys
 
 from pipelines import build
 from pipelines.queue.roster import Roster
+from pipelines.logs import log_to_stderr
 from pipelines.settings import read_settings
 from services.ingest.worker import run
 from twofold.errors import TwofoldError
@@ -26,9 +26,7 @@ def main() -> None:
     try:
         settings = read_settings()
         redis_url = build.required_redis(settings)
-        logging.basicConfig(
-            level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s"
-        )
+        log_to_stderr(settings.log_level)
         if health:
             asyncio.run(require_worker(redis_url))
         else:

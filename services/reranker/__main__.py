@@ -9,6 +9,7 @@ import os
 import sys
 
 from pipelines.build import required_redis, rerank_worker, worker_streams
+from pipelines.logs import log_to_stderr
 from pipelines.rerank import health
 from pipelines.settings import Settings, read_settings
 from services.reranker.serve import serve
@@ -26,9 +27,7 @@ def main() -> None:
         settings = read_settings()
         if arguments.health:
             sys.exit(check(settings))
-        logging.basicConfig(
-            level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s"
-        )
+        log_to_stderr(settings.log_level)
         with rerank_worker(settings) as worker:
             serve(worker, settings.drain_s)
     except TwofoldError as error:

@@ -6,9 +6,10 @@ from collections import Counter
 from fastapi import APIRouter, Response
 
 from pipelines.build import OK, Part
+from pipelines.ports import EmbedderIdentity
 from services.api.parts import AnyCaller, Parts
 from twofold import __version__
-from twofold.errors import TwofoldError
+from twofold.errors import TwofoldError, Unavailable
 from twofold.schema import DocumentStatus, Health, Readiness
 
 PATIENCE_S = 3.0  # a part that says nothing for so long is not well
@@ -57,10 +58,18 @@ async def ready(parts: Parts, caller: AnyCaller, response: Response) -> Readines
     return Readiness(
         ready=well,
         parts=state if caller else {name: veiled(said) for name, said in state.items()},
-        embedder=parts.embedder.name,
+        embedder=name_of(parts.embedder),
         reranker=parts.reranker.model,
         documents=dict(documents),
     )
+
+
+def name_of(embedder: EmbedderIdentity) -> str | None:
+    """The model of the first stage; None while no worker has said which one it is."""
+    try:
+        return embedder.name
+    except Unavailable:
+        return None
 
 
 def veiled(said: str) -> str:

@@ -1,0 +1,30 @@
+"""The only place that chooses implementations. Nothing heavy is imported before it is chosen.
+
+serving(settings)           what an API process serves, in either mode
+embedded(settings)        all of Twofold in this process
+distributed(settings)     the API beside a Qdrant server, Redis and workers
+ingest_worker(settings)     what works the ledger off beside them
+rerank_worker(settings)     what scores, and embeds queries, beside them
+"""
+
+from pipelines.build.distributed import distributed, required_redis
+from pipelines.build.embedded import embedded
+from pipelines.build.parts import OK, Models, Part, Twofold, chosen_models
+from pipelines.build.serving import serving
+from pipelines.build.workers import IngestWorker, ingest_worker, rerank_worker, worker_streams
+
+__all__ = [
+    "OK",
+    "IngestWorker",
+    "Models",
+    "Part",
+    "Twofold",
+    "chosen_models",
+    "distributed",
+    "embedded",
+    "ingest_worker",
+    "required_redis",
+    "rerank_worker",
+    "serving",
+    "worker_streams",
+]
