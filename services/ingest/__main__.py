@@ -7,8 +7,8 @@ import socket
 import sys
 
 from pipelines import build
-from pipelines.queue.roster import Roster
 from pipelines.logs import log_to_stderr
+from pipelines.queue.roster import Roster
 from pipelines.settings import read_settings
 from services.ingest.worker import run
 from twofold.errors import TwofoldError
