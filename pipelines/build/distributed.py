@@ -24,8 +24,9 @@ from pipelines.documents import Documents
 from pipelines.models import select
 from pipelines.models.bm25 import Bm25SparseEmbedder
 from pipelines.models.query import LocalQueryEmbedder
+from pipelines.models.texts import LocalTextEmbedder
 from pipelines.paging.redis import RedisRankings
-from pipelines.ports import Blobs, Closeable, QueryEmbedder, Reranker, Store
+from pipelines.ports import Blobs, Closeable, Embedder, QueryEmbedder, Reranker, Store
 from pipelines.queue.celery import CeleryQueue
 from pipelines.queue.roster import Roster
 from pipelines.rerank.client import connect
@@ -39,6 +40,7 @@ from pipelines.store.blobs import LocalBlobs
 from pipelines.store.connection import Server
 from pipelines.store.remote import Layout
 from pipelines.store.server import QdrantStore
+from pipelines.tokenizing import EstimatedTokens, tokens_of_model
 from twofold.errors import ConfigurationError
 
 PAGE_S = 2.0
@@ -60,7 +62,8 @@ async def distributed(settings: Settings) -> AsyncIterator[Twofold]:
         stack.push_async_callback(link.close)
         await link.start()
         parts: dict[str, Part] = {}
-        embedder = await _query_embedder(settings, stack, link, parts)
+        model = await _local_embedder(settings, stack)
+        embedder = _query_embedder(settings, model, link, parts)
         reranker = remembering(await _reranker(settings, link, parts), settings)
         stack.push_async_callback(reranker.close)
         blobs = file_store(settings)
@@ -89,20 +92,28 @@ async def distributed(settings: Settings) -> AsyncIterator[Twofold]:
                 settings.query_instruction,
             ),
             parts=parts,
+            texts=LocalTextEmbedder(model) if model else None,
+            embed_tokens=tokens_of_model(model) if model else EstimatedTokens(),
         )
 
 
-async def _query_embedder(
-    settings: Settings, stack: AsyncExitStack, link: Link, parts: dict[str, Part]
-) -> QueryEmbedder:
+async def _local_embedder(settings: Settings, stack: AsyncExitStack) -> Embedder | None:
     if embeds_elsewhere(settings):
-        queued = QueuedQueryEmbedder(link, settings.embedder)
-        parts["embedder"] = Part(_well(queued.trouble))
-        return queued
+        return None
     embedder = await asyncio.to_thread(select.choose_embedder, settings)
     if isinstance(embedder, Closeable):
         stack.callback(embedder.close)
-    return LocalQueryEmbedder(embedder)
+    return embedder
+
+
+def _query_embedder(
+    settings: Settings, model: Embedder | None, link: Link, parts: dict[str, Part]
+) -> QueryEmbedder:
+    if model is not None:
+        return LocalQueryEmbedder(model)
+    queued = QueuedQueryEmbedder(link, settings.embedder)
+    parts["embedder"] = Part(_well(queued.trouble))
+    return queued
 
 
 async def _reranker(settings: Settings, link: Link, parts: dict[str, Part]) -> Reranker:

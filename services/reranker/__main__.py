@@ -4,7 +4,6 @@ With `--health` it asks whether the worker of this machine does its work, and ex
 """
 
 import argparse
-import logging
 import os
 import sys
 
