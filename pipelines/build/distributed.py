@@ -26,7 +26,15 @@ from pipelines.models.bm25 import Bm25SparseEmbedder
 from pipelines.models.query import LocalQueryEmbedder
 from pipelines.models.texts import LocalTextEmbedder
 from pipelines.paging.redis import RedisRankings
-from pipelines.ports import Blobs, Closeable, Embedder, QueryEmbedder, Reranker, Store
+from pipelines.ports import (
+    Blobs,
+    Closeable,
+    Embedder,
+    QueryEmbedder,
+    Reranker,
+    Store,
+    TextEmbedder,
+)
 from pipelines.queue.celery import CeleryQueue
 from pipelines.queue.roster import Roster
 from pipelines.rerank.client import connect
@@ -38,6 +46,7 @@ from pipelines.search import Search
 from pipelines.settings import Settings
 from pipelines.store.blobs import LocalBlobs
 from pipelines.store.connection import Server
+from pipelines.store.objects import ObjectBlobs
 from pipelines.store.remote import Layout
 from pipelines.store.server import QdrantStore
 from pipelines.tokenizing import EstimatedTokens, tokens_of_model
@@ -63,7 +72,13 @@ async def distributed(settings: Settings) -> AsyncIterator[Twofold]:
         await link.start()
         parts: dict[str, Part] = {}
         model = await _local_embedder(settings, stack)
-        embedder = _query_embedder(settings, model, link, parts)
+        embedder: QueryEmbedder
+        texts: TextEmbedder
+        if model is not None:
+            embedder, texts = LocalQueryEmbedder(model), LocalTextEmbedder(model)
+        else:
+            embedder = texts = queued = QueuedQueryEmbedder(link, settings.embedder)
+            parts["embedder"] = Part(_well(queued.trouble))
         reranker = remembering(await _reranker(settings, link, parts), settings)
         stack.push_async_callback(reranker.close)
         blobs = file_store(settings)
@@ -92,7 +107,7 @@ async def distributed(settings: Settings) -> AsyncIterator[Twofold]:
                 settings.query_instruction,
             ),
             parts=parts,
-            texts=LocalTextEmbedder(model) if model else None,
+            texts=texts,
             embed_tokens=tokens_of_model(model) if model else EstimatedTokens(),
         )
 
@@ -104,16 +119,6 @@ async def _local_embedder(settings: Settings, stack: AsyncExitStack) -> Embedder
     if isinstance(embedder, Closeable):
         stack.callback(embedder.close)
     return embedder
-
-
-def _query_embedder(
-    settings: Settings, model: Embedder | None, link: Link, parts: dict[str, Part]
-) -> QueryEmbedder:
-    if model is not None:
-        return LocalQueryEmbedder(model)
-    queued = QueuedQueryEmbedder(link, settings.embedder)
-    parts["embedder"] = Part(_well(queued.trouble))
-    return queued
 
 
 async def _reranker(settings: Settings, link: Link, parts: dict[str, Part]) -> Reranker:
@@ -205,8 +210,4 @@ def file_store(settings: Settings) -> Blobs:
         ConfigurationError: The URL is not usable.
     """
     url = (settings.blobs_url or str(settings.data_dir / "files")).removeprefix("file://")
-    if "://" in url:
-        raise ConfigurationError(
-            setting=f"TWOFOLD_BLOBS_URL={url}", reason="it is not a folder; name one"
-        )
-    return LocalBlobs(Path(url))
+    return ObjectBlobs(url) if "://" in url else LocalBlobs(Path(url))
