@@ -12,6 +12,7 @@ from pipelines.ingest import Ingest
 from pipelines.models import select
 from pipelines.models.bm25 import Bm25SparseEmbedder
 from pipelines.parse.sandbox import SandboxedParser
+from pipelines.parse.scans import ScanReader
 from pipelines.ports import (
     Blobs,
     Embedder,
@@ -91,7 +92,7 @@ def ingest_flow(
     """The ingest flow over these parts; what it opens is closed with the stack."""
     passages = SharedEmbedder(embedder)
     stack.callback(passages.close)
-    parser = SandboxedParser()
+    parser = ScanReader(settings.ocr) if settings.ocr else SandboxedParser()
     stack.callback(parser.close)
     return Ingest(
         store=store,
