@@ -19,8 +19,8 @@ log = logging.getLogger("twofold.audit")
 log.setLevel(logging.INFO)  # whatever the level of everything else
 
 REFUSALS = frozenset({401, 403, 429})
-STRANGERS_PER_S = 10
-"""Lines about refused strangers; more are counted, so that nobody can fill the disk with them."""
+REFUSALS_PER_S = 10
+"""Lines about each of them; more are counted, so that nobody can fill the disk with them."""
 LONGEST_TARGET = 512
 
 
@@ -29,16 +29,14 @@ class Audit:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._second = 0
-        self._lines = 0
-        self._unsaid = 0
+        self._sparing = {status: Sparing(REFUSALS_PER_S) for status in REFUSALS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and note how it ended."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        status = 0  # stays so when the connection breaks off before there is an answer
+        status = 0  # stays so when the client leaves before there is an answer
 
         async def noted(message: Message) -> None:
             nonlocal status
@@ -48,11 +46,17 @@ class Audit:
 
         try:
             await self.app(scope, receive, noted)
+        except Exception:
+            status = status or 500
+            raise
         finally:
-            if changes(scope) or status in REFUSALS:
+            if status in REFUSALS:
+                if (unsaid := self._sparing[status].unsaid_before()) is not None:
+                    self._write(scope, status, unsaid)
+            elif changes(scope):
                 self._write(scope, status)
 
-    def _write(self, scope: Scope, status: int) -> None:
+    def _write(self, scope: Scope, status: int, unsaid: int = 0) -> None:
         caller: Caller | None = scope["state"].get("caller")
         line: dict[str, object] = {
             "log": log.name,
@@ -64,22 +68,33 @@ class Audit:
             "outcome": status,
             "request_id": scope["state"]["request_id"],
         }
-        if scope["client"] and caller is None:
+        if caller is None and scope["client"]:
             line["client"] = scope["client"][0]
-        if caller is not None or self._may_speak_of_strangers():
-            if caller is None and self._unsaid:
-                line["more_like_it"], self._unsaid = self._unsaid, 0
-            log.info("%s", json.dumps(line))
+        if unsaid:
+            line["more_like_it_before"] = unsaid
+        log.info("%s", json.dumps(line))
 
-    def _may_speak_of_strangers(self) -> bool:
+
+class Sparing:
+    """Lets so much be said a second, and counts what was not."""
+
+    def __init__(self, per_s: int) -> None:
+        self._per_s = per_s
+        self._second = 0
+        self._said = 0
+        self._unsaid = 0
+
+    def unsaid_before(self) -> int | None:
+        """How much was not said since the last time that something was; None: not now either."""
         second = int(time.monotonic())
         if second != self._second:
-            self._second, self._lines = second, 0
-        self._lines += 1
-        if self._lines <= STRANGERS_PER_S:
-            return True
-        self._unsaid += 1
-        return False
+            self._second, self._said = second, 0
+        if self._said >= self._per_s:
+            self._unsaid += 1
+            return None
+        self._said += 1
+        unsaid, self._unsaid = self._unsaid, 0
+        return unsaid
 
 
 def changes(scope: Scope) -> bool:

@@ -416,10 +416,27 @@ async def test_changes_and_refusals_are_written_down_without_a_key_or_a_word(
         assert hidden not in written
 
 
+async def test_a_change_that_fails_within_is_written_down_as_that(
+    client: httpx.AsyncClient,
+    admin: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(KeyFile, "create", broken)
+    assert (await client.post("/keys", json={"name": "x"}, headers=admin)).status_code == 500
+    assert [each["outcome"] for each in lines(caplog)] == [500]
+
+
 async def test_strangers_cannot_fill_the_log(
     client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="twofold.audit")
     for _ in range(200):
         assert (await client.get("/documents")).status_code == 401
-    assert 10 <= len(lines(caplog)) < 150
+    written = lines(caplog)
+    assert 10 <= len(written) < 150
+    told = [int(str(each.get("more_like_it_before", 0))) for each in written]
+    assert len(written) + sum(told) <= 200
