@@ -1,7 +1,7 @@
 # Two commands matter to a newcomer: `make demo` and `make test`.
 # The environment is built from nothing in .venv; a second call finds its stamp and is instant.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-remote run up test lint types fmt bench bench-rerank bench-scheduler bench-quality bench-search bench-recovery fuzz-parse clean
+.PHONY: help demo demo-remote run up test lint types fmt bench bench-rerank bench-scheduler bench-quality bench-search bench-overload bench-recovery fuzz-parse clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -72,6 +72,9 @@ bench-search: .venv/.test ## B7: latency of /search and the share of each stage
 
 bench-recovery: .venv/.test ## B10: 12,000 documents over 85 killed ingestion workers (half an hour)
 	@$(BIN)/python benchmarks/recovery.py
+
+bench-overload: .venv/.test ## goodput, refusals and memory when more is asked than can be done
+	@$(BIN)/python benchmarks/overload.py
 
 clean: ## remove the environment and what tools left behind (never ./data)
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist

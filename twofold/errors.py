@@ -25,7 +25,7 @@
     │       └── QuotaExceeded         the tenant has used up what it may use
     ├── ServiceError                  the operator can mend it
     │   ├── Unavailable               503  + Retry-After
-    │   │   ├── Overloaded            the process has no place for another request
+    │   │   ├── Overloaded            the process is busy with as much as it can do
     │   │   ├── RerankRequired        `required` was set and the reranker did not answer
     │   │   └── ModelUnavailable      a remote model does not answer
     │   ├── NotServed                 501  this server runs without what the call needs
@@ -263,13 +263,10 @@ class Unavailable(ServiceError):
 
 
 class Overloaded(Unavailable):
-    """The process is busy with as many requests as it takes at once."""
+    """The process is busy with as much as it can answer in time."""
 
     code = "overloaded"
-    template = (
-        "This server answers {places} requests at once and all places are taken; try again in "
-        "{seconds} s."
-    )
+    template = "This server is busy: {reason}; try again in {seconds} s."
 
 
 class RerankRequired(Unavailable):

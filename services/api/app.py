@@ -21,7 +21,7 @@ from services.api.auth import Doorkeeper, Gate, doorkeeper
 from services.api.browsers import OwnMachineOnly, SecurityHeaders
 from services.api.buckets import Buckets, LocalBuckets, RedisBuckets
 from services.api.limits import BodyLimit, RequestIds
-from services.api.overload import InFlight
+from services.api.overload import InFlight, Pace
 from services.api.quotas import Limits, Quotas
 from services.api.routes import dialects, documents, health, keys, search
 from services.api.uploads import prepare_spool
@@ -71,6 +71,7 @@ def create_app(twofold: Twofold) -> FastAPI:
     app.state.door = door
     app.state.spool = prepare_spool(settings.data_dir / "incoming")
     app.state.quotas = quotas
+    app.state.pace = Pace(shared=not settings.distributed)
     app.openapi = partial(openapi, app)  # type: ignore[method-assign]
     errors.install(app)
     for resource in (documents, search, dialects, keys, health):

@@ -6,18 +6,25 @@ waits for.
 
 import asyncio
 import logging
+import math
+import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.auth import OPEN
 from services.api.errors import response_of
-from twofold.errors import Overloaded, TooManyRequests, TwofoldError
+from twofold.errors import DeadlineExceeded, Overloaded, TooManyRequests, TwofoldError
 
 log = logging.getLogger(__name__)
 
 FETCH_S = 60.0  # longest time that a client may leave what has been sent unfetched
 RETRY_S = 1
+ALWAYS = 2  # searches that are let in whatever is expected, so that it is learnt when that is wrong
+SURE = 0.6  # part of its deadline that a search may be expected to take: some take longer
+WEIGHT = 0.1  # of the last search in what is expected to be the cost of the next
 WATCHING = (
     "/events"  # how paths end under which a client watches, for up to an hour, and costs little
 )
@@ -60,7 +67,8 @@ class InFlight:
 
     def _take(self, everybodys: str, tenants: tuple[str, str]) -> None:
         if self._taken[everybodys] >= self.places:
-            raise Overloaded(places=self.places, seconds=RETRY_S, retry_after=RETRY_S)
+            reason = f"it answers {self.places} requests at once"
+            raise Overloaded(reason=reason, seconds=RETRY_S, retry_after=RETRY_S)
         if self._taken[tenants] >= self.share:
             raise TooManyRequests(
                 reason=f"{self.share} of your tenant are being answered, which is its share",
@@ -85,3 +93,66 @@ def fetched_in_time(send: Send) -> Send:
             raise NotFetched from None
 
     return hurried
+
+
+class Pace:
+    """Knows from the searches before how long the next one takes, and refuses it if too long.
+
+    Searches that run side by side share the process, so of each moment in which N of them run
+    each has the N-th part (processor sharing). What a search had of all its moments is its cost;
+    the next one takes as much for itself and for each that is there. Without this, more searches
+    than can be done in time take the time of all: at ten times what the process can do, none
+    would meet its deadline.
+
+    Args:
+        shared: Whether searches compute in this process. Where workers do it for them, more of
+            them side by side take no longer, and the queues of the workers refuse what is late.
+        clock: Seconds, never going back.
+    """
+
+    def __init__(self, *, shared: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
+        self._free = ALWAYS if shared else math.inf
+        self._clock = clock
+        self._busy = 0
+        self._cost_s = 0.0
+        self._shared_s = 0.0  # what a search would have had that had been there all the time
+        self._at = clock()
+
+    @contextmanager
+    def place(self, deadline_s: float) -> Iterator[None]:
+        """Hold a place for one search while the block runs.
+
+        Raises:
+            Overloaded: It would not be done by its deadline.
+        """
+        self._require_time(deadline_s)
+        begin = self._share()
+        self._busy += 1
+        try:
+            yield
+        except DeadlineExceeded:
+            self._learn(self._share() - begin)
+            raise
+        else:  # and not after an error, which is no search that was done
+            self._learn(self._share() - begin)
+        finally:
+            self._share()
+            self._busy -= 1
+
+    def _require_time(self, deadline_s: float) -> None:
+        expected_s = self._cost_s * (self._busy + 1)
+        if self._busy >= self._free and expected_s > deadline_s * SURE:
+            seconds = max(1, round(expected_s - deadline_s * SURE))
+            reason = f"a search would take about {expected_s:.1f} s and has {deadline_s:.1f} s"
+            raise Overloaded(reason=reason, seconds=seconds, retry_after=seconds)
+
+    def _share(self) -> float:
+        """Divide the time since the last call among those who were there."""
+        now = self._clock()
+        if self._busy:
+            self._shared_s += (now - self._at) / self._busy
+        self._at = now
+        return self._shared_s
+
+    def _learn(self, cost_s: float) -> None:
+        self._cost_s += (cost_s - self._cost_s) * WEIGHT if self._cost_s else cost_s

@@ -6,6 +6,7 @@ from fastapi import Depends, Query, Request
 
 from pipelines.build import Twofold
 from services.api.auth import Caller
+from services.api.overload import Pace
 from services.api.quotas import Quotas
 from twofold.errors import Unauthenticated
 from twofold.schema import CollectionName
@@ -20,6 +21,12 @@ def parts(request: Request) -> Twofold:
 def quotas(request: Request) -> Quotas:
     """What tenants may use."""
     kept: Quotas = request.app.state.quotas
+    return kept
+
+
+def pace(request: Request) -> Pace:
+    """How fast this process searches."""
+    kept: Pace = request.app.state.pace
     return kept
 
 
@@ -41,6 +48,7 @@ def tenant(who: Annotated[Caller | None, Depends(caller)]) -> str:
 
 
 Quota = Annotated[Quotas, Depends(quotas)]
+Searching = Annotated[Pace, Depends(pace)]
 Parts = Annotated[Twofold, Depends(parts)]
 AnyCaller = Annotated[Caller | None, Depends(caller)]
 Tenant = Annotated[str, Depends(tenant)]

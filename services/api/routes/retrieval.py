@@ -4,8 +4,7 @@ from fastapi import APIRouter
 
 from services.api.deadline import DEFAULT_MS, DeadlineMs
 from services.api.dialects.dify import DifyRecord, DifyRecords, DifyRetrieval
-from services.api.parts import Parts, Quota, Tenant
-from services.api.routes.search import within_quota
+from services.api.routes.search import Search
 from twofold.schema import Metadata, Result, SearchRequest
 
 router = APIRouter(tags=["search"])
@@ -14,9 +13,7 @@ router = APIRouter(tags=["search"])
 @router.post("/retrieval", operation_id="retrieve_dify", summary="Search, as Dify asks for it")
 async def retrieve(
     body: DifyRetrieval,
-    parts: Parts,
-    tenant: Tenant,
-    quota: Quota,
+    searches: Search,
     deadline_ms: DeadlineMs = DEFAULT_MS,
 ) -> DifyRecords:
     """The best passages of the collection that `knowledge_id` names, as `POST /search` finds them.
@@ -33,7 +30,7 @@ async def retrieve(
         min_score=setting.score_threshold or None,
         deadline_ms=deadline_ms,
     )
-    response = await within_quota(search, parts, tenant, quota)
+    response = await searches(search)
     status = response.rerank.status
     return DifyRecords(records=[record_of(result, status) for result in response.results])
 

@@ -3,12 +3,10 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 
-from pipelines.build import Twofold
 from services.api.errors import info_of
-from services.api.parts import Parts, Quota, Tenant
-from services.api.quotas import Quotas
+from services.api.parts import Parts, Quota, Searching, Tenant
 from twofold.errors import TwofoldError
 from twofold.schema import (
     MAX_LIMIT,
@@ -27,27 +25,54 @@ from twofold.schema import (
 router = APIRouter(tags=["search"])
 
 
+class Searches:
+    """The searches of one tenant, within what it and the process can have."""
+
+    def __init__(self, parts: Parts, tenant: Tenant, quota: Quota, pace: Searching) -> None:
+        self._search = parts.search
+        self._tenant = tenant
+        self._quota = quota
+        self._pace = pace
+
+    async def __call__(self, body: SearchRequest) -> SearchResponse:
+        """Search, and charge what the model had to score: not what was remembered or kept.
+
+        Raises:
+            QuotaExceeded: The tenant may not rerank more now.
+            Overloaded: The answer would come too late.
+        """
+        if body.cursor is not None:  # both stages are done already
+            return await self._search(self._tenant, body)
+        if body.rerank.enabled:
+            await self._quota.admit_rerank(self._tenant)
+        with self._pace.place(body.deadline_ms / 1_000):
+            response = await self._search(self._tenant, body)
+        await self._quota.charge_rerank(
+            self._tenant, response.rerank.scored - response.rerank.cached
+        )
+        return response
+
+
+Search = Annotated[Searches, Depends()]
+
+
 @router.post("/search", operation_id="search", summary="Search, with every option")
-async def search(
-    body: SearchRequest, parts: Parts, tenant: Tenant, quota: Quota, request: Request
-) -> SearchResponse:
+async def search(body: SearchRequest, searches: Search, request: Request) -> SearchResponse:
     """Recall widely, rerank the head of the list, and return the fused order.
 
     The second stage never fails the search: `rerank.status` says what it did.
     """
-    response = await within_quota(body, parts, tenant, quota)
+    response = await searches(body)
     return response.model_copy(update={"request_id": request.state.request_id})
 
 
 @router.post("/search/batch", operation_id="search_batch", summary="Several searches at once")
-async def search_batch(
-    body: SearchBatch, parts: Parts, tenant: Tenant, quota: Quota, request: Request
-) -> SearchAnswers:
+async def search_batch(body: SearchBatch, searches: Search, request: Request) -> SearchAnswers:
     """Answer each search as `POST /search` would, side by side; one that fails fails alone."""
 
     async def answer(search: SearchRequest) -> SearchAnswer:
         try:
-            return SearchAnswer(response=await within_quota(search, parts, tenant, quota))
+            return SearchAnswer(response=await searches(search))
         except TwofoldError as error:
             return SearchAnswer(error=info_of(error, request.state.request_id))
 
@@ -56,9 +81,7 @@ async def search_batch(
 
 @router.get("/search", operation_id="search_by_query", summary="Search, from the address bar")
 async def search_by_query(
-    parts: Parts,
-    tenant: Tenant,
-    quota: Quota,
+    searches: Search,
     request: Request,
     q: Annotated[
         QueryText, Query(description="The question.", examples=["how long must the dough rest?"])
@@ -82,16 +105,4 @@ async def search_by_query(
         explain=explain,
         deadline_ms=deadline_ms,
     )
-    return await search(body, parts, tenant, quota, request)
-
-
-async def within_quota(
-    body: SearchRequest, parts: Twofold, tenant: str, quota: Quotas
-) -> SearchResponse:
-    """Search, and charge what the model had to score: not what was remembered or kept."""
-    if not body.rerank.enabled or body.cursor is not None:
-        return await parts.search(tenant, body)
-    await quota.admit_rerank(tenant)
-    response = await parts.search(tenant, body)
-    await quota.charge_rerank(tenant, response.rerank.scored - response.rerank.cached)
-    return response
+    return await search(body, searches, request)
