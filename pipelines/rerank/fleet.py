@@ -1,11 +1,13 @@
 """The workers of a stream as an API process sees them: who there is, how fast, how much waits."""
 
+import asyncio
 import logging
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 
-from pipelines.rerank.link import Link
+from pipelines.rerank.link import Link, LinkDown
 from pipelines.rerank.quiet import Quiet
 from pipelines.rerank.wire import (
     Announcement,
@@ -44,6 +46,7 @@ class Fleet:
         self._strangers = 0
         self._epoch: bytes | None = None
         self._looked_at = 0.0
+        self._looking = asyncio.Lock()
         self._quiet = Quiet(log)
         link.watch(self.look)
 
@@ -56,11 +59,14 @@ class Fleet:
         """Why nothing can be sent to the workers now, if so, in one sentence."""
         await self._link.start()
         trouble = self.trouble
-        if trouble is not None and self._link.down is None and self._is_old:
-            # A worker may have come up since.
-            await self.look()
-            trouble = self.trouble
-        return trouble
+        if trouble is None or self._link.down is not None:
+            return trouble
+        async with self._looking:
+            # A worker may have come up since; of all who ask at once, one looks.
+            if self._is_old:
+                with suppress(LinkDown):
+                    await self.look()
+        return self.trouble
 
     @property
     def trouble(self) -> str | None:
