@@ -1,7 +1,7 @@
 # Two commands matter to a newcomer: `make demo` and `make test`.
 # The environment is built from nothing in .venv; a second call finds its stamp and is instant.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-remote run up test lint types fmt bench bench-rerank bench-scheduler bench-quality bench-search bench-overload bench-recovery fuzz-parse clean
+.PHONY: help demo demo-remote run up test lint types fmt bench bench-rerank bench-scheduler bench-queue bench-quality bench-search bench-overload bench-recovery fuzz-parse clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -53,13 +53,16 @@ fmt: .venv/.test ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
 
-bench: bench-rerank bench-scheduler bench-quality bench-search ## every benchmark, results in benchmarks/results
+bench: bench-rerank bench-scheduler bench-queue bench-quality bench-search ## every benchmark, results in benchmarks/results
 
 bench-rerank: .venv/.test ## B1, B2, B4: the Qwen3 engine beside its peers
 	@$(BIN)/python benchmarks/rerank.py
 
 bench-scheduler: .venv/.test ## B3: the rerank scheduler beside its peers on a simulated device
 	@$(BIN)/python benchmarks/scheduler.py
+
+bench-queue: .venv/.test ## B6: a round trip through the rerank queue beside raw Redis and Celery
+	@$(BIN)/python benchmarks/rerank_queue.py
 
 fuzz-parse: .venv/.test ## thousands of damaged files of each format through the sandbox
 	@$(BIN)/python benchmarks/fuzz.py

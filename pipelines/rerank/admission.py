@@ -53,14 +53,17 @@ class Outlook:
 
         Args:
             costs: Tokens of each passage.
-            largest: Tokens of a piece, unless a single passage has more.
+            largest: Tokens of a piece, unless a single passage has more. A lone worker gets the
+                whole: it makes batches of it, and there is nobody to share with.
 
         Returns:
             Half-open ranges of passages, in order.
         """
+        if self.workers <= 1:
+            return [(0, len(costs))]
         sums = list(accumulate(costs, initial=0))
-        per_worker = SPLIT_S * self.tokens_per_s / max(1, self.workers) or UNKNOWN_TOKENS
-        size = min(largest, max(per_worker, sums[-1] / max(1, self.workers)))
+        least = SPLIT_S * self.tokens_per_s / self.workers or UNKNOWN_TOKENS
+        size = min(largest, max(least, sums[-1] / self.workers))
         ranges, start = [], 0
         while start < len(costs):
             stop = max(start + 1, bisect_right(sums, sums[start] + size) - 1)

@@ -139,7 +139,7 @@ class Consumer:
                 self._give_up(stream, entry_id, fields)
             elif (entry := self._take(stream, entry_id, fields)) is not None:
                 entries.append(entry)
-        log.info("took over %d requests of a worker that fell silent", len(entries))
+        log.info("took over %d requests of workers that fell silent", len(claimed))
         return entries
 
     def answer(self, entry: Entry, reply: Reply, *, last: bool) -> None:

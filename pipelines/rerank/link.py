@@ -14,7 +14,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import redis
 import redis.asyncio as aioredis
@@ -44,6 +44,7 @@ AT_ONCE = 64
 REPLIES_AT_ONCE = 100
 DEAD_REPLIES = "twofold:replies-dead"
 
+T = TypeVar("T")
 Handler: TypeAlias = Callable[[Reply], None]
 Watcher: TypeAlias = Callable[[], Awaitable[None]]
 
@@ -133,18 +134,18 @@ class Link:
         elif done is not None:
             done(self._down)
 
-    async def ask(self, commands: Sequence[Command]) -> list[Any]:
+    async def ask(self, commands: Sequence[Command], *, raising: bool = True) -> list[Any]:
         """Send commands now, whether the link is up or not: the answer decides.
 
         Raises:
-            LinkDown: There was none.
+            LinkDown: There was none; or, if `raising`, Redis refused a command.
         """
         pipeline = self._sending.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command, **hints(command))
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                answers = await pipeline.execute(raise_on_error=False)
+                answers = await pipeline.execute(raise_on_error=raising)
         except (redis.RedisError, OSError) as error:
             raise self._take_down(error) from None
         self._put_up()
@@ -158,26 +159,28 @@ class Link:
             await self._look()
 
     async def _look(self) -> None:
-        with suppress(LinkDown):
-            for watcher in self._watchers:
+        for watcher in self._watchers:
+            try:
                 await watcher()
+            except LinkDown:
+                return
+            except Exception:
+                log.exception("a look at the workers failed; the next beat looks again")
 
     async def _send_orders(self) -> None:
         while True:
             orders = [await self._orders.get()]
             while not self._orders.empty() and len(orders) < AT_ONCE:
                 orders.append(self._orders.get_nowait())
+            commands = [command for order in orders for command in order.commands]
             try:
-                answers = iter(await self.ask([c for order in orders for c in order.commands]))
+                answers = iter(await self.ask(commands, raising=False))
             except LinkDown as down:
                 for order in orders:
-                    if order.done is not None:
-                        order.done(down)
+                    _tell(order.done, down)
                 continue
             for order in orders:
-                found = list(itertools.islice(answers, len(order.commands)))
-                if order.done is not None:
-                    order.done(found)
+                _tell(order.done, list(itertools.islice(answers, len(order.commands))))
 
     async def _read_replies(self) -> None:
         read: list[bytes] = []
@@ -213,8 +216,8 @@ class Link:
             self._quiet.warning("reply %s is put aside: %s", entry_id.decode(), error)
             self.send([dead_letter(DEAD_REPLIES, fields, str(error))])
             reply = Refused("error", f"a worker's reply cannot be read: {error}")
-        if call_id is not None and (handler := self._handlers.get(call_id)) is not None:
-            handler(reply)
+        if call_id is not None:
+            _tell(self._handlers.get(call_id), reply)
 
     # --- Up and down --------------------------------------------------------------------
 
@@ -229,6 +232,15 @@ class Link:
         if self._down is not None:
             log.info("Redis answers again")
         self._down = None
+
+
+def _tell(listener: Callable[[T], None] | None, news: T) -> None:
+    """Tell somebody, whose mistakes are not to end the task that everybody depends on."""
+    if listener is not None:
+        try:
+            listener(news)
+        except Exception:
+            log.exception("an answer could not be taken in")
 
 
 def _client(url: str) -> "aioredis.Redis":

@@ -218,6 +218,23 @@ def test_a_url_that_is_none_is_refused_in_one_sentence() -> None:
         RedisWorker("nowhere", reranker=("name", OverlapModel()))
 
 
+async def test_a_key_that_somebody_else_has_spoilt_is_unavailable_until_it_is_mended(
+    reranker: RedisReranker, link: Link, shared_redis: RedisServer, stream: Stream, work: Work
+) -> None:
+    work()
+    await ready(reranker)
+    with shared_redis.client() as client:
+        client.delete(stream.epoch)
+        client.lpush(stream.epoch, "not a string")
+        await until(lambda: link.down is not None)
+        spoilt = await reranker.rerank(ask("red"))
+        assert spoilt.status == "unavailable"
+        assert "WRONGTYPE" in (spoilt.reason or "")
+        client.delete(stream.epoch)
+    await ready(reranker)
+    assert (await reranker.rerank(ask("red"))).status == "applied"
+
+
 # --- Who takes what -------------------------------------------------------------------------
 
 
