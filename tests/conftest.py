@@ -12,6 +12,7 @@ from tests.support.redis import RedisServer, redis_server
 from tests.support.s3 import BUCKET, environment, s3_endpoint
 
 IN_MEMORY = Path("/dev/shm")
+ENOUGH = 2**31  # bytes; a container has 64 MB there, and a full one kills whoever has mapped it
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +27,7 @@ def memory_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
     Making a collection syncs some thousand times, which is seconds on a busy disk.
     """
-    if not os.access(IN_MEMORY, os.W_OK):
+    if not os.access(IN_MEMORY, os.W_OK) or shutil.disk_usage(IN_MEMORY).free < ENOUGH:
         yield tmp_path_factory.mktemp("memory")
         return
     folder = Path(mkdtemp(prefix="twofold-test-", dir=IN_MEMORY))
