@@ -3,7 +3,7 @@
 import asyncio
 import re
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +17,7 @@ from pipelines.drain import Drain, seconds_to_wait
 from pipelines.embedding import SharedEmbedder
 from pipelines.ingest import Ingest
 from pipelines.models.bm25 import Bm25SparseEmbedder
-from pipelines.ports import Block, Parsed
+from pipelines.ports import Block, Parsed, Vector
 from pipelines.store.blobs import LocalBlobs
 from pipelines.store.edge import EdgeStore
 from pipelines.work import BACKOFF_S
@@ -48,13 +48,28 @@ class ScriptedParser:
         return Parsed(text, (Block(0, len(text)),), "text/plain")
 
 
+class GatedModel(WordEmbedder):
+    """Stands still while its gate is shut, and counts how often it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.calls = 0
+
+    def embed_passages(self, texts: Sequence[str]) -> Vector:
+        self.calls += 1
+        assert self.gate.wait(20), "a test left the gate shut"
+        return super().embed_passages(texts)
+
+
 class Bench:
     """The parts of ingestion in a folder; nothing works the ledger off unless a test says so."""
 
     def __init__(self, folder: Path, parser: ScriptedParser) -> None:
         self.store = EdgeStore.open(folder / "store")
         self.blobs = LocalBlobs(folder / "files")
-        embedder = WordEmbedder()
+        self.model = embedder = GatedModel()
         self.ingest = Ingest(
             store=self.store,
             blobs=self.blobs,
@@ -220,6 +235,24 @@ async def test_the_drain_finds_what_nobody_announced(tmp_path: Path) -> None:
                 await asyncio.sleep(0.02)
         await asyncio.to_thread(parts.drain.stop)
         assert not parts.drain.alive
+
+
+async def test_small_documents_in_hand_share_a_call_of_the_model(tmp_path: Path) -> None:
+    parser = ScriptedParser()
+    async with bench(tmp_path, parser) as parts:
+        for n in range(32):
+            await parts.upload(f"note {n}", name=f"note-{n}")
+        parts.model.gate.clear()
+        parts.drain.start()
+        async with asyncio.timeout(60):
+            while (await parts.store.count_documents(TENANT, "default")) != {"embedding": 32}:
+                await asyncio.sleep(0.02)
+            # The last of them is about to hand in its passage.
+            await asyncio.sleep(0.2)
+            parts.model.gate.set()
+            while await parts.store.count_documents(TENANT, "default") != {"ready": 32}:
+                await asyncio.sleep(0.02)
+        assert parts.model.calls <= 3
 
 
 async def test_the_drain_comes_back_to_what_failed(
