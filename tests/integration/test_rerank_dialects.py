@@ -1,5 +1,6 @@
 """The reranker in the formats of Cohere, Jina, vLLM and TEI: theirs in shape, ours in honesty."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -236,6 +237,24 @@ async def test_what_cannot_be_honoured_of_tei_is_refused_by_name(
 ) -> None:
     body = {"query": QUERY, "texts": ["a"], field: value}
     assert f"'{field}'" in await refused(client, "/rerank", 422, **body)
+
+
+@pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank", "/rerank", "/v1/score", "/embed"])
+async def test_half_a_surrogate_pair_is_read_as_a_question_mark(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    """JSON can carry it and UTF-8 cannot."""
+    bodies = {
+        "/rerank": {"query": "?", "texts": ["\ud800"]},
+        "/v1/score": {"text_1": "?", "text_2": ["\ud800"]},
+        "/embed": {"inputs": "\ud800"},
+    }
+    body = bodies.get(path, {"query": "?", "documents": ["\ud800"]})
+    headers = {"Content-Type": "application/json"}
+    answer = await client.post(path, content=json.dumps(body), headers=headers)
+    assert answer.status_code == 200, answer.text
+    if "rerank" in path:
+        assert "1.0" in answer.text
 
 
 # --- All or nothing -------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,7 +20,18 @@ MAX_DOCUMENTS = 1_000
 MAX_INPUTS = 2_048
 """Texts that one request may have embedded, as with OpenAI."""
 
-Query: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=MAX_QUERY_CHARACTERS)]
+
+def encodable(text: str) -> str:
+    """The text with a question mark for half a surrogate pair, which JSON can carry in."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+Text: TypeAlias = Annotated[str, AfterValidator(encodable)]
+Query: TypeAlias = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_QUERY_CHARACTERS),
+    AfterValidator(encodable),
+]
 ModelName: TypeAlias = Annotated[str, Field(max_length=512, description="Any: not compared.")]
 Instruction: TypeAlias = Annotated[
     str, Field(max_length=4096, description="Refused where the reranker takes none.")

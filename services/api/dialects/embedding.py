@@ -11,6 +11,7 @@ from services.api.dialects.common import (
     Asked,
     ModelName,
     PromptTokens,
+    Text,
     Usage,
     only,
 )
@@ -39,7 +40,7 @@ def _no_tokens(value: object) -> object:
 
 
 Inputs: TypeAlias = Annotated[
-    str | Annotated[list[str], Field(min_length=1, max_length=MAX_INPUTS)],
+    Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_INPUTS)],
     BeforeValidator(_no_tokens),
 ]
 Dimensions: TypeAlias = Annotated[

@@ -13,6 +13,7 @@ from services.api.dialects.common import (
     Priority,
     PromptTokens,
     Query,
+    Text,
     Usage,
     only,
 )
@@ -21,17 +22,17 @@ TopN: TypeAlias = Annotated[int, Field(ge=0, description="Best so many; 0 or abs
 TokensPerDocument: TypeAlias = Annotated[
     int, Field(ge=1, description="Of each document only the first so many tokens are read.")
 ]
-Texts: TypeAlias = Annotated[list[str], Field(min_length=1, max_length=MAX_DOCUMENTS)]
+Texts: TypeAlias = Annotated[list[Text], Field(min_length=1, max_length=MAX_DOCUMENTS)]
 
 
 class TextDocument(Asked):
     """A document as an object; other fields have no meaning to a reranker of texts."""
 
-    text: str
+    text: Text
 
 
 Documents: TypeAlias = Annotated[
-    list[str | TextDocument], Field(min_length=1, max_length=MAX_DOCUMENTS)
+    list[Text | TextDocument], Field(min_length=1, max_length=MAX_DOCUMENTS)
 ]
 
 
@@ -188,7 +189,7 @@ AnyRerank: TypeAlias = Annotated[
 
 # --- Scores of pairs ------------------------------------------------------------------------
 
-OneOrMore: TypeAlias = str | Annotated[list[str], Field(min_length=1, max_length=MAX_DOCUMENTS)]
+OneOrMore: TypeAlias = Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_DOCUMENTS)]
 
 
 class ScorePairs(Asked):

@@ -103,7 +103,12 @@ def tei_token(token: Token) -> TeiToken:
     return TeiToken(id=token.id, text=token.text, special=token.special, start=start, stop=stop)
 
 
-@router.get("/health", operation_id="model_health", summary="Alive, as TEI and vLLM say it")
+@router.get(
+    "/health",
+    operation_id="model_health",
+    summary="Alive, as TEI and vLLM say it",
+    response_class=Response,
+)
 async def health() -> Response:
     """An empty answer as long as the process is alive; `/readyz` says more."""
     return Response()
