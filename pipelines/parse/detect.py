@@ -12,7 +12,7 @@ from pipelines.parse import formats
 from pipelines.parse.encoding import wide_encoding
 from pipelines.parse.extract import Unreadable
 from pipelines.parse.formats import CSV, FB2, FORMATS, JSON, READ, TEXT, XLS, XML, Format
-from pipelines.parse.strangers import stranger
+from pipelines.parse.strangers import COMPOUND_STRANGERS, stranger
 
 HEAD_BYTES = 4_096
 JUNK_BYTES = 1_024
@@ -124,7 +124,8 @@ def _in_compound(data: bytes) -> Format:
     for each in FORMATS:
         if each.ole_stream in names:
             return each
-    raise unsupported("an old Office file of another kind")
+    known = (what for name, what in COMPOUND_STRANGERS.items() if name in names)
+    raise unsupported(next(known, "an old Office file of another kind"))
 
 
 def _opening(data: bytes) -> str:

@@ -68,6 +68,19 @@ _STRANGERS = (
 )
 
 
+COMPOUND_STRANGERS = {
+    "\x05HwpSummaryInformation": "a Hangul (HWP) document",
+    "BodyText": "a Hangul (HWP) document",
+    "VisioDocument": "a Visio drawing",
+    "Quill": "a Publisher document",
+    "TNEF": "an Outlook attachment",
+    "Props14": "an Outlook item",
+    "\x05MSIDigitalSignature": "a Windows installer",
+    "MatOST": "a Microsoft Works document",
+}
+"""Streams and storages by which compound files (OLE) that are not read can be told."""
+
+
 def stranger(data: bytes) -> Stranger | None:
     """What a file is that is of no format that is read; None when that is not known either."""
     return next((each for each in _STRANGERS if each.fits(data)), None)

@@ -79,6 +79,8 @@ def test_the_format_is_found(data, suffix, media_type, name):
         (b"\x1f\x8b\x08\0", ".gz", "unsupported_format", "a gzip archive"),
         (b"x" * 257 + b"ustar\0", ".tar", "unsupported_format", "a tar archive"),
         (files.zipped({"Index/Document.iwa": ""}), ".pages", "unsupported_format", "iWork"),
+        (compound({"BodyText/Section0": b""}), ".hwp", "unsupported_format", "a Hangul"),
+        (compound({"VisioDocument": b""}), ".vsd", "unsupported_format", "a Visio drawing"),
         (compound({"a": b""}), ".doc", "unsupported_format", "an old Office file"),
         (b"%!PS-Adobe-3.0", ".ps", "unsupported_format", "a PostScript file"),
         (files.zipped({"a.txt": "x"}), ".zip", "unsupported_format", "a ZIP archive"),
