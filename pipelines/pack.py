@@ -11,7 +11,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from itertools import groupby, takewhile
+from itertools import takewhile
 from typing import NamedTuple, TypeAlias
 
 from semantic_text_splitter import TextSplitter
@@ -130,7 +130,8 @@ class _Packer:
     def _sections(self) -> Iterator[list[_Stretch]]:
         """Runs of blocks under one path; headings without content go before what follows them."""
         carried: list[_Stretch] = []
-        for path, run in groupby(self._stretches(), key=lambda each: each.path):
+        for run in self._runs():
+            path = run[0].path
             section = [*(each._replace(path=path) for each in carried), *run]
             stub = all(each.is_heading for each in section)
             if stub and sum(each.cost for each in section) <= OPENING_SHARE * self._room(path):
@@ -140,6 +141,17 @@ class _Packer:
             yield section
         if carried:
             yield carried
+
+    def _runs(self) -> Iterator[list[_Stretch]]:
+        """Blocks of one path; a heading begins anew, even one that says what the last one did."""
+        run: list[_Stretch] = []
+        for each in self._stretches():
+            if run and (each.path != run[-1].path or each.is_heading):
+                yield run
+                run = []
+            run.append(each)
+        if run:
+            yield run
 
     def _stretches(self) -> Iterator[_Stretch]:
         starts = [block.start for block in self._blocks[1:]]

@@ -125,7 +125,9 @@ def header(value: object) -> str:
 def add_plain(builder: Builder, source: str) -> None:
     """Add plain text by its paragraphs."""
     for start, end in text.paragraphs(source):
-        builder.add(source[start:end])
+        paragraph = source[start:end]
+        if any(map(str.isalnum, paragraph)):  # or it is the marks of quotations alone
+            builder.add(paragraph)
 
 
 def _add_body(builder: Builder, contents: Contents) -> None:

@@ -91,7 +91,9 @@ def _pieces(lines: list[Line]) -> Iterator[_Piece]:
         name = _name(line, lines[index + 1] if index + 1 < len(lines) else None)
         here = _place(open_, line, name)
         gap = index - last > 1 and (not open_ or line.indent == 0)
-        if first is not None and (name is not None or here != path or gap):
+        # A line that only opens a class goes with the first definition in it.
+        opens = first == last and path == here[:-1] and path != ()
+        if first is not None and not opens and (name is not None or here != path or gap):
             start = _with_comments(lines, index, first) if name is not None else index
             if start > first:
                 yield _Piece(first, _last_visible(lines, start), path)
@@ -119,7 +121,7 @@ def _name(line: Line, following: Line | None) -> str | None:
     text = line.text
     for pattern in (_DEFINITION, _ARROW, _SQL):
         if (match := pattern.match(text)) is not None:
-            return match[1]
+            return match[1].rstrip(":.")
     if line.indent == 0 and (match := _SECTION.match(text) or _SHELL.match(text)) is not None:
         return match[1].strip(' "')
     # What looks like a call is a definition only where a body begins.

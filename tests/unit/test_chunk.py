@@ -129,6 +129,12 @@ def test_a_change_of_heading_ends_a_passage():
     assert [each.headings for each in chunks] == [("Drying",), ("Tillering",)]
 
 
+def test_a_heading_that_repeats_the_one_before_begins_anew():
+    section = "## Re: bows\n\n" + "The stave dries in the loft. " * 6 + "\n\n"
+    chunks = of_markdown(section * 3)
+    assert [each.text[:12] for each in chunks] == ["## Re: bows\n"] * 3
+
+
 def test_a_very_short_section_joins_its_neighbour_under_what_they_share():
     chunks = of_markdown("# Bows\n\nOf wood.\n\n## Yew\n\nBest.\n\n## Ash\n\nGood.")
     assert [each.headings for each in chunks] == [("Bows",)]

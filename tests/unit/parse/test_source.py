@@ -49,13 +49,13 @@ def test_python_is_divided_by_classes_and_functions():
         ("export const f = async (e) => {\n  return 1;\n};\n", ["f"]),
         (
             "class Foo {\n  render() {\n    return 1;\n  }\n}\nfunction g() {}\n",
-            ["Foo", "Foo.render", "g"],
+            ["Foo.render", "g"],
         ),
         ("public class M {\n    @Override\n    public String s() {\n    }\n}", ["M", "M.s"]),
-        ("impl Bow {\n    pub fn draw(&self) -> u8 {\n        1\n    }\n}", ["Bow", "Bow.draw"]),
+        ("impl Bow {\n    pub fn draw(&self) -> u8 {\n        1\n    }\n}", ["Bow.draw"]),
         (
             "module Bows\n  class Yew\n    def bend\n    end\n  end\nend\n",
-            ["Bows", "Bows.Yew", "Bows.Yew.bend"],
+            ["Bows.Yew.bend"],
         ),
         (
             "CREATE TABLE bows (\n  id INT\n);\n\ncreate or replace view v as select 1;",
@@ -70,6 +70,14 @@ def test_python_is_divided_by_classes_and_functions():
 def test_definitions_are_known_in_many_languages(code, names):
     found = source.parse(code.encode())
     assert [".".join(each.headings) for each in found.blocks] == names
+
+
+def test_a_line_that_only_opens_a_class_goes_with_what_is_in_it():
+    code = "class A:\n    def one(self):\n        pass\n\n    def two(self):\n        pass\n"
+    assert blocks(source.parse(code.encode())) == [
+        ("code", ("A", "one"), "class A:\n    def one(self):\n        pass"),
+        ("code", ("A", "two"), "    def two(self):\n        pass"),
+    ]
 
 
 def test_every_visible_line_is_in_a_block():
