@@ -19,6 +19,7 @@ from pipelines.build.parts import (
     query_vectors,
     remembering,
     rerank_queue,
+    store_part,
 )
 from pipelines.documents import Documents
 from pipelines.models import select
@@ -70,7 +71,7 @@ async def distributed(settings: Settings) -> AsyncIterator[Twofold]:
         link = Link(redis_url)
         stack.push_async_callback(link.close)
         await link.start()
-        parts: dict[str, Part] = {}
+        parts = {"store": store_part(store)}
         model = await _local_embedder(settings, stack)
         embedder: QueryEmbedder
         texts: TextEmbedder

@@ -14,6 +14,7 @@ from pipelines.build.parts import (
     query_vectors,
     remembering,
     rerank_queue,
+    store_part,
 )
 from pipelines.documents import Documents
 from pipelines.drain import Drain
@@ -71,7 +72,7 @@ async def embedded(
                 Answers(store, ingest.sparse, rankings),
                 settings.query_instruction,
             ),
-            parts={"ingestion": Part(drain.state)},
+            parts={"store": store_part(store), "ingestion": Part(drain.state)},
             texts=LocalTextEmbedder(embedder),
             embed_tokens=tokens_of_model(embedder),
             rerank_tokens=tokens_of_model(model),

@@ -51,6 +51,16 @@ class Part(NamedTuple):
     vital: bool = True
 
 
+def store_part(store: Store) -> Part:
+    """The store, as readiness sees it."""
+
+    async def state() -> str:
+        health = await store.health()
+        return OK if health.state == "ok" else f"{health.state}: {health.reason}"
+
+    return Part(state)
+
+
 @dataclass(frozen=True)
 class Twofold:
     """Everything that a process serves, put together.

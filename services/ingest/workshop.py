@@ -18,6 +18,7 @@ from typing import Any
 
 from pipelines.build import IngestWorker
 from pipelines.deliveries import Deliveries
+from pipelines.ports import Store
 from pipelines.queue.celery import CeleryQueue
 from pipelines.queue.roster import Roster
 from pipelines.reconcile import Reconciler
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 START_S = 300.0  # that the parts have to come up
 ROUND_S = 1.0  # between two rounds of the reconciler
 LIFE_S = 3.0  # between two signs of life
+SWEEP_S = 3_600.0  # between two looks for what interrupted uploads have left in the store
 STUCK_S = 20.0  # for which work may wait beside free hands before the worker counts as stuck
 STALE_BEATS = 8  # heartbeats that a row may miss before its worker is dead
 
@@ -127,6 +129,7 @@ class Workshop:
             chores = [
                 asyncio.create_task(self._reconcile(roster, reconciler)),
                 asyncio.create_task(self._live(roster, self._deliveries)),
+                asyncio.create_task(self._sweep(roster, parts.store)),
             ]
             self._started.set_result(None)
             await self._over.wait()
@@ -184,6 +187,15 @@ class Workshop:
                 await reconciler.round()
 
         await _every(ROUND_S, round_if_leading, "the ledger could not be reconciled")
+
+    async def _sweep(self, roster: Roster, store: Store) -> None:
+        await self._open.wait()
+
+        async def sweep_if_leading() -> None:
+            if await roster.lead(self.name) and (swept := await store.sweep()):
+                log.info("removed what %d interrupted uploads had left in the store", swept)
+
+        await _every(SWEEP_S, sweep_if_leading, "the store could not be swept")
 
     async def _live(self, roster: Roster, deliveries: Deliveries) -> None:
         await self._open.wait()

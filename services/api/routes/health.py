@@ -6,16 +6,13 @@ from collections import Counter
 from fastapi import APIRouter, Response
 
 from pipelines.build import OK, Part
-from pipelines.ports import EmbedderIdentity
+from pipelines.ports import EmbedderIdentity, Store
 from services.api.parts import AnyCaller, Parts
 from twofold import __version__
 from twofold.errors import TwofoldError, Unavailable
 from twofold.schema import DocumentStatus, Health, Readiness
 
 PATIENCE_S = 3.0  # a part that says nothing for so long is not well
-
-NOBODY = "-"
-"""No tenant can be called this: whether the store answers is seen without anybody's data."""
 
 SILENT = f"no answer within {PATIENCE_S:.0f} s"
 
@@ -39,20 +36,13 @@ async def ready(parts: Parts, caller: AnyCaller, response: Response) -> Readines
 
     Anybody may ask; documents are counted, and failures explained, for the key that asks alone.
     """
-    documents: Counter[DocumentStatus] = Counter()
     names = list(parts.parts)
     states = await asyncio.gather(*(state_of(parts.parts[name]) for name in names))
-    state = {"store": OK, **dict(zip(names, states, strict=True))}
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            tenant = caller.tenant if caller else NOBODY
-            for collection in await parts.store.list_collections(tenant):
-                documents.update(await parts.store.count_documents(tenant, collection.name))
-    except TwofoldError as error:
-        state["store"] = error.message
-    except TimeoutError:
-        state["store"] = SILENT
-    vital = {"store", *(name for name, part in parts.parts.items() if part.vital)}
+    state = dict(zip(names, states, strict=True))
+    documents: dict[DocumentStatus, int] = {}
+    if caller and state["store"] == OK:
+        documents, state["store"] = await counted(parts.store, caller.tenant)
+    vital = [name for name, part in parts.parts.items() if part.vital]
     well = all(state[name] == OK for name in vital)
     response.status_code = 200 if well else 503
     return Readiness(
@@ -60,8 +50,22 @@ async def ready(parts: Parts, caller: AnyCaller, response: Response) -> Readines
         parts=state if caller else {name: veiled(said) for name, said in state.items()},
         embedder=name_of(parts.embedder),
         reranker=parts.reranker.model,
-        documents=dict(documents),
+        documents=documents,
     )
+
+
+async def counted(store: Store, tenant: str) -> tuple[dict[DocumentStatus, int], str]:
+    """The tenant's documents by status, and how the store was."""
+    documents: Counter[DocumentStatus] = Counter()
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            for collection in await store.list_collections(tenant):
+                documents.update(await store.count_documents(tenant, collection.name))
+    except TwofoldError as error:
+        return {}, error.message
+    except TimeoutError:
+        return {}, SILENT
+    return dict(documents), OK
 
 
 def name_of(embedder: EmbedderIdentity) -> str | None:
