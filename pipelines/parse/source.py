@@ -81,6 +81,7 @@ def _pieces(lines: list[Line]) -> Iterator[_Piece]:
     open_: list[tuple[int, str]] = []
     first: int | None = None
     last = 0
+    opens = False
     path: tuple[str, ...] = ()
     for index, line in enumerate(lines):
         if line.blank:
@@ -92,13 +93,14 @@ def _pieces(lines: list[Line]) -> Iterator[_Piece]:
         here = _place(open_, line, name)
         gap = index - last > 1 and (not open_ or line.indent == 0)
         # A line that only opens a class goes with the first definition in it.
-        opens = first == last and path == here[:-1] and path != ()
+        opens = opens and path == here[:-1]
         if first is not None and not opens and (name is not None or here != path or gap):
             start = _with_comments(lines, index, first) if name is not None else index
             if start > first:
                 yield _Piece(first, _last_visible(lines, start), path)
             first = start
         first = index if first is None else first
+        opens = name is not None and (opens or first == index)
         last, path = index, here
     if first is not None:
         yield _Piece(first, last, path)
