@@ -37,6 +37,7 @@ MATERIAL = ROOT / "examples" / "demo"
 START_S, INGEST_S, STOP_S = 120.0, 300.0, 15.0
 SHOWN, LOOKED_AT = 3, 50
 COLLECTION = "demo"
+DEADLINE_MS = 60_000  # a demo on a busy machine shows slow answers rather than half ones
 
 console = Console()
 
@@ -290,7 +291,9 @@ def report_ingestion(documents: list[Document], seconds: float) -> None:
 
 def ask(client: Client, question: Question) -> Outcome:
     """Search, show the first results, and find where the answer stands."""
-    response = client.search(question.question, collection=COLLECTION, limit=LOOKED_AT)
+    response = client.search(
+        question.question, collection=COLLECTION, limit=LOOKED_AT, deadline_ms=DEADLINE_MS
+    )
     answer = next(filter(question.answered_by, response.results), None)
     console.rule(f"[bold]{question.question}", align="left")
     show(question, response, answer)
