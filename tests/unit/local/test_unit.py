@@ -18,11 +18,11 @@ from infra.local.programs import Program
 from infra.local.unit import Unit
 
 pytestmark = pytest.mark.anyio
-PATIENCE_S = 60.0
+PATIENCE_S = 200.0
 
 
 def unit(folder: Path, script: str, *, health: str = "", **said: Any) -> Unit:
-    check = {"test": ["CMD", "true"], "interval": "50ms", "start_interval": "20ms", "retries": 2}
+    check = {"test": ["CMD", "true"], "interval": "200ms", "start_interval": "100ms", "retries": 2}
     service = Service.model_validate(
         {"image": "x:1", "restart": "unless-stopped", "healthcheck": check, **said}
     )
