@@ -1,6 +1,8 @@
 """B6: a round trip through the rerank queue beside raw Streams, BLPOP, pub/sub and Celery.
 
-    .venv/bin/python benchmarks/rerank_queue.py      some minutes; results in benchmarks/results
+    .venv/bin/python benchmarks/rerank_queue.py [ROUNDS]
+
+Some minutes; results in benchmarks/results.
 
 A request of 1 to 500 passages of 1 KB goes to a worker process and its scores come back, with 1 to
 128 requests in flight. The model costs nothing, so what is left is the queue. One Redis server on
@@ -33,7 +35,7 @@ from tests.support.redis import RedisServer, redis_server
 
 SIZES_KB = (1, 10, 100, 500)
 IN_FLIGHT = (1, 8, 32, 128)
-ROUNDS = 3
+ROUNDS = 5
 CALLS = {1: 200, 8: 200, 32: 256, 128: 256}
 MOST_KB = 20_000
 TARGET_MS = {"p50": 1.0, "p99": 3.0}
@@ -208,16 +210,16 @@ def verdict(rows: list[Row]) -> dict[str, float]:
     }
 
 
-async def main() -> None:
+async def main(number_of_rounds: int) -> None:
     """Measure, print, write JSON and picture."""
     before = machine()
     rounds: dict[tuple[str, int, int], list[Round]] = {}
     with tempfile.TemporaryDirectory() as folder, redis_server(Path(folder)) as server:
-        for number in range(ROUNDS):
+        for number in range(number_of_rounds):
             for name in CLIENTS:
                 for (passages, in_flight), each in (await round_of(name, server)).items():
                     rounds.setdefault((name, passages, in_flight), []).append(each)
-                print(f"  round {number + 1} of {ROUNDS}: {name}", flush=True)
+                print(f"  round {number + 1} of {number_of_rounds}: {name}", flush=True)
         pairs_per_s: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(3):
             for workers, found in pairs_per_s.items():
@@ -231,7 +233,7 @@ async def main() -> None:
     report = {
         "benchmark": "B6 rerank queue",
         "machine": before | packages,
-        "rounds": ROUNDS,
+        "rounds": number_of_rounds,
         "hundred passages": verdict(rows),
         "workers": {"one, pairs/s": one, "two, pairs/s": two, "ratio": two / one},
         "rows": [asdict(row) for row in rows],
@@ -241,4 +243,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(int(sys.argv[1]) if sys.argv[1:] else ROUNDS))

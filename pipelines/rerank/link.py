@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 TIMEOUT_S = 1.0
 READ_S = 1.0
 RETRY_S = 0.25
-AT_ONCE = 64
+BYTES_AT_ONCE = 1_000_000
 REPLIES_AT_ONCE = 100
 DEAD_REPLIES = "twofold:replies-dead"
 
@@ -59,6 +59,13 @@ Done: TypeAlias = Callable[[list[Any] | LinkDown], None]
 class _Order(NamedTuple):
     commands: Sequence[Command]
     done: Done | None
+
+    @property
+    def size(self) -> int:
+        """Its bytes, roughly."""
+        return sum(
+            len(part) for command in self.commands for part in command if not isinstance(part, int)
+        )
 
 
 class Link:
@@ -169,9 +176,7 @@ class Link:
 
     async def _send_orders(self) -> None:
         while True:
-            orders = [await self._orders.get()]
-            while not self._orders.empty() and len(orders) < AT_ONCE:
-                orders.append(self._orders.get_nowait())
+            orders = await self._next_orders()
             commands = [command for order in orders for command in order.commands]
             try:
                 answers = iter(await self.ask(commands, raising=False))
@@ -181,6 +186,15 @@ class Link:
                 continue
             for order in orders:
                 _tell(order.done, list(itertools.islice(answers, len(order.commands))))
+
+    async def _next_orders(self) -> list[_Order]:
+        """What waits, but no more than Redis takes well within the time limit."""
+        orders = [await self._orders.get()]
+        size = orders[0].size
+        while not self._orders.empty() and size < BYTES_AT_ONCE:
+            orders.append(self._orders.get_nowait())
+            size += orders[-1].size
+        return orders
 
     async def _read_replies(self) -> None:
         read: list[bytes] = []

@@ -270,6 +270,17 @@ async def test_a_busy_worker_leaves_to_idle_ones_what_it_has_no_room_for(
     assert (await first).status == "applied"
 
 
+async def test_many_large_requests_at_once_do_not_take_the_link_down(
+    reranker: RedisReranker, link: Link, work: Work
+) -> None:
+    work()
+    await ready(reranker)
+    text = "red " * 100_000
+    outcomes = await asyncio.gather(*(reranker.rerank(ask(text)) for _ in range(64)))
+    assert {outcome.status for outcome in outcomes} == {"applied"}
+    assert link.down is None
+
+
 async def test_several_models_run_side_by_side(
     reranker: RedisReranker, link: Link, work: Work
 ) -> None:
