@@ -44,6 +44,8 @@ def parse(data: bytes) -> Extract:
         if match is not None:
             outline.enter(len(match[1]), match[2])
             title = title or (match[2] if len(match[1]) == 1 else None)
+        if lines[first].start == lines[last].end:  # a table that is cut off at its border
+            continue
         lead = len(lines[first].text) if kind == "table" and first < last else 0
         blocks.append(Span(lines[first].start, lines[last].end, kind, outline.path, None, lead))
     return Extract(text, blocks, MEDIA_TYPE, title, tidy_metadata(_metadata(lines)))

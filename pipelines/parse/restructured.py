@@ -19,6 +19,9 @@ from pipelines.parse.lines import Line, lines_of
 
 MEDIA_TYPE = "text/x-rst"
 
+MAX_TABLE_LINES = 5_000
+"""Lines in which the end of a table is looked for."""
+
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1+[ \t]*$")
 _DIRECTIVE = re.compile(r"\.\.[ \t]+([\w:+-]+)::")
 _COMMENT = re.compile(r"\.\.(?:[ \t]|$)")
@@ -115,7 +118,8 @@ def _block(lines: list[Line], index: int) -> _Found | None:
         return _Found("table", index, _end_of_simple_table(lines, index))
     if _ITEM.match(text):
         return _Found("list", index, _end_of_item(lines, index))
-    previous = next((each for each in reversed(lines[:index]) if not each.blank), None)
+    before = (lines[each] for each in range(index - 1, -1, -1))
+    previous = next((each for each in before if not each.blank), None)
     literal = previous is not None and previous.text.rstrip().endswith("::")
     if literal and lines[index].indent > 0:
         return _Found("code", index, _end_of_indented(lines, index))
@@ -144,11 +148,11 @@ def _end_of_run(lines: list[Line], index: int) -> int:
 def _end_of_simple_table(lines: list[Line], index: int) -> int:
     """A simple table has three borders, or two where it has no header."""
     borders = 0
-    for each in range(index, len(lines)):
+    for each in range(index, min(len(lines), index + MAX_TABLE_LINES)):
         if _SIMPLE.match(lines[each].text):
             borders += 1
             after = lines[each + 1] if each + 1 < len(lines) else None
-            if borders > 1 and (after is None or after.blank):
+            if borders == 3 or (borders == 2 and (after is None or after.blank)):
                 return each
     return _end_of_run(lines, index)
 
