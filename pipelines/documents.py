@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from pipelines import keys
 from pipelines.ports import Blobs, Collection, EmbedderIdentity, IngestQueue, Store
-from twofold.errors import Conflict, ContentNotReady, DocumentNotFound
+from twofold.errors import CollectionNotFound, Conflict, ContentNotReady, DocumentNotFound
 from twofold.schema import (
     AcceptedDocument,
     Document,
@@ -97,6 +97,24 @@ class Documents:
         await self.queue.submit(tenant, changed)
         return [
             AcceptedDocument(**dict(each.row), verdict=each.verdict) for each in decisions.values()
+        ]
+
+    async def unchanged(
+        self, tenant: str, collection: str, uploads: Sequence[Upload]
+    ) -> list[AcceptedDocument]:
+        """The documents that these uploads, whose bytes are not looked at, would not change."""
+        try:
+            stored = await each_of(
+                {upload.identity(tenant, collection) for upload in uploads},
+                lambda identity: self._known(tenant, collection, identity),
+            )
+        except CollectionNotFound:
+            return []
+        found = ((upload, stored[upload.identity(tenant, collection)]) for upload in uploads)
+        return [
+            AcceptedDocument(**dict(row), verdict="unchanged")
+            for upload, row in found
+            if row is not None and row.status != "failed" and same_upload(upload, row)
         ]
 
     async def retry(self, tenant: str, collection: str, document_id: str) -> Document:

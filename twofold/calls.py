@@ -15,6 +15,7 @@ from twofold.errors import InvalidRequest
 from twofold.schema import (
     AcceptedDocuments,
     AddDocuments,
+    CompareDocuments,
     Document,
     DocumentContent,
     DocumentList,
@@ -120,6 +121,16 @@ def add_files(
         form["metadata"] = json.dumps(metadata)
     seconds = sum(path.stat().st_size for path in files.values()) / _SLOWEST_UPLOAD
     return Call("POST", "/documents", AcceptedDocuments, form=form, files=files, extra_s=seconds)
+
+
+def compare(
+    hashes: Mapping[str, str], *, collection: str, metadata: Metadata | None
+) -> Call[AcceptedDocuments]:
+    """`POST /documents/compare`."""
+    files = [{"name": name, "sha256": sha256} for name, sha256 in hashes.items()]
+    about = {"metadata": metadata} if metadata else {}
+    body = _valid(CompareDocuments, files=files, collection=collection, **about)
+    return Call("POST", "/documents/compare", AcceptedDocuments, content=_json(body))
 
 
 def add_texts(documents: Sequence[DocumentText], *, collection: str) -> Call[AcceptedDocuments]:

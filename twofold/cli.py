@@ -7,8 +7,9 @@ well, 1 some of it failed, 2 the command was wrong, 3 no Twofold server answers.
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,7 @@ from pydantic import BaseModel
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from twofold import __version__, adding, keys_cli
+from twofold import __version__, adding, keys_cli, outcomes
 from twofold.arguments import parse_filter, parse_metadata
 from twofold.client import Client
 from twofold.errors import (
@@ -33,7 +34,7 @@ from twofold.errors import (
 )
 from twofold.progress import Upload
 from twofold.render import plain, results_table, timings_line
-from twofold.schema import AcceptedDocuments, DocumentStatus
+from twofold.schema import DocumentStatus
 from twofold.tables import documents_table, status_table, summary_table
 
 FAILED, WRONG, UNREACHABLE = 1, 2, 3
@@ -132,6 +133,12 @@ def add(
         list[str], typer.Option("--metadata", "-m", help="KEY=VALUE, for every file; repeatable.")
     ] = [],  # noqa: B006 - typer reads it once
     recursive: Annotated[bool, typer.Option(help="Walk folders inside folders.")] = True,
+    ignore: Annotated[
+        bool, typer.Option(help="Obey .gitignore and .twofoldignore in folders.")
+    ] = True,
+    hidden: Annotated[
+        bool, typer.Option("--hidden", help="Take hidden files in folders too.")
+    ] = False,
     wait: Annotated[bool, typer.Option(help="Wait until they can be searched.")] = True,
     timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 600.0,
     watch: Annotated[
@@ -139,16 +146,19 @@ def add(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Upload files and folders. What is there already and has not changed is left alone."""
+    """Upload files and folders. What is there already and has not changed is not sent again.
+
+    So a command that was interrupted goes on where it was when it is given once more.
+    """
     session: Session = context.obj
     upload = Upload(
         session.client, session.err, collection, parse_metadata(metadata), timeout if wait else 0.0
     )
-    watching = adding.Watch(paths, recursive=recursive)
+    walk = adding.Walk(recursive, ignore, hidden)
+    watching = adding.Watch(paths, walk)
     watching.look()
-    files = adding.find(paths, recursive=recursive)
-    accepted = upload(files)
-    _report(session, accepted, as_json=as_json)
+    files = adding.find(paths, walk)
+    tally = _add(session, upload, files, as_json=as_json)
     if watch:
         watching.sent(files)
         session.err.print("Watching for changes; Ctrl-C ends.", style="dim")
@@ -156,7 +166,7 @@ def add(
             _keep_adding(session, watching, upload, as_json=as_json)
         except KeyboardInterrupt:
             session.err.print("Stopped watching.", style="dim")
-    raise typer.Exit(0 if _all_well(accepted, wait=wait) else FAILED)
+    raise typer.Exit(0 if tally.well(wait=wait) else FAILED)
 
 
 @app.command()
@@ -297,25 +307,34 @@ def _keep_adding(
         time.sleep(_LOOK_INTERVAL_S)
         if files := watching.look():
             try:
-                _report(session, upload(files), as_json=as_json)
+                _add(session, upload, files, as_json=as_json)
             except (ConnectionFailed, ServiceError) as error:
                 session.complain(error)
             else:
                 watching.sent(files)
 
 
-def _report(session: Session, accepted: AcceptedDocuments, *, as_json: bool) -> None:
+def _add(
+    session: Session, upload: Upload, files: Mapping[str, Path], *, as_json: bool
+) -> outcomes.Tally:
+    """Upload and report: documents as they are done, or a table at the end."""
+    tally = outcomes.Tally()
     if as_json:
-        _print_json(accepted)
-    elif accepted.documents or accepted.rejected:
-        session.show(summary_table(accepted))
+        out = outcomes.Json(partial(typer.echo, nl=False))
+
+        def tell(outcome: outcomes.Outcome) -> None:
+            tally(outcome)
+            out(outcome)
+
+        upload(files, tell)
+        out.end()
+        return tally
+    upload(files, tally)
+    if tally.total:
+        session.show(summary_table(tally))
     else:
         session.show(Text("There are no files to add.", style="dim"))
-
-
-def _all_well(accepted: AcceptedDocuments, *, wait: bool) -> bool:
-    settled = "ready" if wait else ("queued", "parsing", "embedding", "ready")
-    return not accepted.rejected and all(each.status in settled for each in accepted.documents)
+    return tally
 
 
 def _print_json(model: BaseModel) -> None:

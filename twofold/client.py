@@ -13,7 +13,7 @@ the server raised, ConnectionFailed when none answers, UnexpectedResponse when i
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from types import TracebackType
 from typing import Self, Unpack
@@ -25,6 +25,7 @@ from twofold.answers import Events, failure, read
 from twofold.calls import Answer, Call, SearchOptions
 from twofold.errors import ConfigurationError, TwofoldError
 from twofold.schema import (
+    AcceptedDocument,
     AcceptedDocuments,
     Document,
     DocumentContent,
@@ -161,6 +162,23 @@ class Client(_BaseClient):
             for texts in text_batches(documents)
         ]
         return self._settled(joined(answers), collection, wait)
+
+    def unchanged(
+        self,
+        hashes: Mapping[str, str],
+        *,
+        collection: str = "default",
+        metadata: Metadata | None = None,
+    ) -> list[AcceptedDocument]:
+        """The documents that need no upload, because their bytes and metadata are known.
+
+        Args:
+            hashes: SHA-256 in hexadecimal by name; at most 1,000.
+            collection: Need not exist.
+            metadata: With which they would be uploaded.
+        """
+        call = calls.compare(hashes, collection=collection, metadata=metadata)
+        return self._send(call).documents
 
     def documents(
         self, collection: str = "default", *, status: DocumentStatus | Sequence[DocumentStatus] = ()
@@ -352,6 +370,17 @@ class AsyncClient(_BaseClient):
             for texts in text_batches(documents)
         ]
         return await self._settled(joined(answers), collection, wait)
+
+    async def unchanged(
+        self,
+        hashes: Mapping[str, str],
+        *,
+        collection: str = "default",
+        metadata: Metadata | None = None,
+    ) -> list[AcceptedDocument]:
+        """As of `Client`."""
+        call = calls.compare(hashes, collection=collection, metadata=metadata)
+        return (await self._send(call)).documents
 
     async def documents(
         self, collection: str = "default", *, status: DocumentStatus | Sequence[DocumentStatus] = ()

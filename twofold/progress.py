@@ -1,6 +1,6 @@
 """An upload as it is seen in a terminal: a bar for the files, a bar for what becomes of them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +9,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from twofold import adding
 from twofold.client import Client
+from twofold.outcomes import Listener
 from twofold.render import plain
-from twofold.schema import AcceptedDocuments, Document, Metadata
-from twofold.uploads import joined, updated
+from twofold.schema import AcceptedDocument, Metadata
+
+WINDOW = 2_000
+"""Documents that may be on their way; more are sent when the oldest of them have arrived."""
 
 
 @dataclass
@@ -24,36 +27,49 @@ class Upload:
     metadata: Metadata
     timeout: float
 
-    def __call__(self, files: dict[str, Path]) -> AcceptedDocuments:
+    def __call__(self, files: Mapping[str, Path], tell: Listener) -> None:
+        """Tell of every file once, when nothing more happens to it or the time is up."""
+        waiting: list[AcceptedDocument] = []
         with self.connect() as client, self._progress() as progress:
-            accepted = joined(self._send(client, files, progress))
-            return updated(accepted, self._follow(client, accepted, progress))
-
-    def _send(
-        self, client: Client, files: dict[str, Path], progress: Progress
-    ) -> Iterable[AcceptedDocuments]:
-        task = progress.add_task("uploading", total=len(files))
-        for answer in adding.send(
-            client, files, collection=self.collection, metadata=self.metadata
-        ):
-            progress.advance(task, len(answer.documents) + len(answer.rejected))
-            yield answer
+            sending = progress.add_task("uploading", total=len(files))
+            for answer in adding.send(
+                client, files, collection=self.collection, metadata=self.metadata
+            ):
+                progress.advance(sending, len(answer.documents) + len(answer.rejected))
+                for file in answer.rejected:
+                    tell(file)
+                for document in answer.documents:
+                    if self.timeout > 0 and not document.final:
+                        waiting.append(document)
+                    else:
+                        tell(document)
+                while len(waiting) > WINDOW:
+                    self._follow(client, waiting[: WINDOW // 2], progress, tell)
+                    del waiting[: WINDOW // 2]
+            self._follow(client, waiting, progress, tell)
 
     def _follow(
-        self, client: Client, accepted: AcceptedDocuments, progress: Progress
-    ) -> Iterable[Document]:
-        unfinished = [document for document in accepted.documents if not document.final]
-        task = progress.add_task("queued", total=len(unfinished))
+        self,
+        client: Client,
+        documents: Sequence[AcceptedDocument],
+        progress: Progress,
+        tell: Listener,
+    ) -> None:
+        latest = {document.id: document for document in documents}
+        task = progress.add_task("queued", total=len(latest))
         finished = 0
-        for document in adding.follow(
-            client, unfinished, collection=self.collection, timeout=self.timeout
+        for news in adding.follow(
+            client, documents, collection=self.collection, timeout=self.timeout
         ):
-            yield document
-            finished += document.final
-            done = finished if document.final else finished + document.progress
+            latest[news.id] = latest[news.id].model_copy(update=dict(news))
+            finished += news.final
+            done = finished if news.final else finished + news.progress
             progress.update(
-                task, completed=done, description=f"{document.status} {plain(document.name)[:40]}"
+                task, completed=done, description=f"{news.status} {plain(news.name)[:40]}"
             )
+        progress.remove_task(task)
+        for document in latest.values():
+            tell(document)
 
     def _progress(self) -> Progress:
         return Progress(

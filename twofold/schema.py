@@ -181,6 +181,21 @@ class AddDocuments(_Request):
     collection: CollectionName = "default"
 
 
+class FileHash(_Request):
+    """A file that a caller has: its name and the hash of its bytes."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
+    sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+
+
+class CompareDocuments(_Request):
+    """Body of `POST /documents/compare`: what would be uploaded, without its bytes."""
+
+    files: Annotated[list[FileHash], Field(min_length=1, max_length=1_000)]
+    collection: CollectionName = "default"
+    metadata: GivenMetadata = Field(default_factory=dict)
+
+
 class RejectedFile(_Response):
     """A file of an upload that was refused at the door; nothing of it is stored."""
 

@@ -1,25 +1,20 @@
 """How documents and the state of the server look in a terminal."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from twofold.outcomes import Tally
 from twofold.render import plain
 from twofold.schema import (
-    AcceptedDocument,
-    AcceptedDocuments,
     Document,
     Health,
     KeyList,
     Readiness,
 )
-
-_ROWS = 20
-"""Documents that a summary shows one by one; more are counted, and only failures are named."""
 
 _STYLES = {
     "created": "green",
@@ -30,17 +25,22 @@ _STYLES = {
 }
 
 
-def summary_table(accepted: AcceptedDocuments) -> RenderableType:
+def summary_table(tally: Tally) -> RenderableType:
     """What came of an upload: counts, each failure with its reason, each document if few."""
-    outcomes = [_outcome(document) for document in accepted.documents]
-    outcomes += ["failed"] * len(accepted.rejected)
-    counts = Counter(outcomes)
     line = Text(", ").join(
-        Text(f"{count} {outcome}", style=_style(outcome)) for outcome, count in counts.items()
+        Text(f"{count:,} {outcome}", style=_style(outcome))
+        for outcome, count in tally.counts.items()
     )
     table = _table("", "name", "passages", "")
-    for outcome, name, passages, remark in _rows(accepted, all_of_them=len(outcomes) <= _ROWS):
-        table.add_row(Text(outcome, style=_style(outcome)), plain(name), passages, plain(remark))
+    for row in tally.rows:
+        table.add_row(
+            Text(row.outcome, style=_style(row.outcome)),
+            plain(row.name),
+            f"{row.passages or ''}",
+            plain(row.remark),
+        )
+    if (hidden := tally.counts["failed"] - len(tally.failures)) > 0:
+        table.add_row("", f"and {hidden:,} more that failed; --json tells all", "", "")
     return Group(table, line) if table.row_count else line
 
 
@@ -84,32 +84,10 @@ def keys_table(keys: KeyList, now: datetime) -> Table:
     return table
 
 
-def _rows(accepted: AcceptedDocuments, *, all_of_them: bool) -> Iterator[tuple[str, str, str, str]]:
-    for document in accepted.documents:
-        outcome = _outcome(document)
-        if all_of_them or outcome == "failed":
-            yield outcome, document.name, f"{document.chunks or ''}", _remark(document)
-    for file in accepted.rejected:
-        yield "failed", file.name, "", file.error.message
-
-
 def _state(document: Document) -> Text:
     if document.final:
         return Text(document.status, style=_style(document.status))
     return Text(f"{document.status} {document.progress:.0%}", style="yellow")
-
-
-def _outcome(document: AcceptedDocument) -> str:
-    """The verdict, if the document is ready; else what hinders it."""
-    return document.verdict if document.status == "ready" else document.status
-
-
-def _remark(document: AcceptedDocument) -> str:
-    if document.error:
-        return document.error.message
-    if document.duplicate_of:
-        return f"the same bytes as {document.duplicate_of}"
-    return ""
 
 
 def _style(outcome: str) -> str:

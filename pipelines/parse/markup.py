@@ -64,7 +64,7 @@ def stream(
         for piece in pieces:
             parser.Parse(piece, False)
         parser.Parse(b"", True)
-    except expat.ExpatError:
+    except (expat.ExpatError, LookupError):  # an encoding that nobody knows
         raise _refusal("is damaged inside; open it, save it anew and upload that") from None
 
 

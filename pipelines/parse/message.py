@@ -8,6 +8,7 @@ import codecs
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.message import Message
 from email.parser import BytesParser
@@ -118,7 +119,7 @@ def header(value: object) -> str:
         raw = encoding.decode(raw.encode("ascii", "surrogateescape"))
     try:
         return one_line(str(make_header(decode_header(raw))))
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, MessageError):
         return one_line(raw)
 
 

@@ -56,6 +56,13 @@ ASKS: dict[str, list[Ask]] = {
         Ask("POST", "/documents?wait=30", {"documents": [{"id": "{id}", "text": "{word}, oats"}]}),
         Ask("POST", "/documents", {"documents": [{"name": "{name}", "text": "{word} and rye"}]}),
     ],
+    "compare_documents": [
+        Ask(
+            "POST",
+            "/documents/compare",
+            {"files": [{"name": "{name}", "sha256": "0" * 64}], "collection": "{collection}"},
+        )
+    ],
     "list_documents": [
         Ask("GET", "/documents"),
         Ask("GET", "/documents?status=ready&status=failed"),
@@ -112,7 +119,9 @@ ASKS: dict[str, list[Ask]] = {
 
 SCOPES: dict[str, ApiScope | None] = {
     **dict.fromkeys(ASKS, "read"),
-    **dict.fromkeys(("add_documents", "retry_document", "delete_document"), "write"),
+    **dict.fromkeys(
+        ("add_documents", "compare_documents", "retry_document", "delete_document"), "write"
+    ),
     **dict.fromkeys(("create_key", "list_keys", "revoke_key"), "admin"),
     **dict.fromkeys(("health", "ready", "model_health"), None),
 }

@@ -210,6 +210,27 @@ async def test_a_name_is_stored_in_one_spelling(client: httpx.AsyncClient) -> No
     assert answer["documents"][0]["name"] == "../../gnp.md"
 
 
+async def test_files_that_need_no_upload_are_told_by_name_hash_and_metadata(
+    client: httpx.AsyncClient,
+) -> None:
+    for name, content in (("Bögen.md", b"# Yew"), ("broken.pdf", b"%PDF-1.7\nno document")):
+        files = {"files": (name, content)}
+        await client.post("/documents?wait=30", files=files, data={"metadata": '{"year": 1}'})
+
+    async def unchanged(name: str, content: bytes, **more: object) -> list[str]:
+        file = {"name": name, "sha256": hashlib.sha256(content).hexdigest()}
+        body = {"files": [file], "metadata": {"year": 1}, **more}
+        answer = await client.post("/documents/compare", json=body)
+        assert answer.status_code == 200, answer.text
+        return [each["name"] for each in answer.json()["documents"]]
+
+    assert await unchanged("Bo\u0308gen.md", b"# Yew") == ["Bögen.md"]
+    assert await unchanged("Bögen.md", b"# Ash") == []
+    assert await unchanged("Bögen.md", b"# Yew", metadata={"year": 2}) == []
+    assert await unchanged("Bögen.md", b"# Yew", collection="elsewhere") == []
+    assert await unchanged("broken.pdf", b"%PDF-1.7\nno document") == []  # to be tried again
+
+
 async def test_uploads_of_one_id_at_once_end_in_one_whole_version(
     client: httpx.AsyncClient,
 ) -> None:

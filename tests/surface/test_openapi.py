@@ -38,6 +38,7 @@ def references(value: object) -> Iterator[str]:
 async def test_the_operations_are_these(document: dict[str, Any]) -> None:
     assert {name: each["operationId"] for name, each in operations(document)} == {
         "POST /documents": "add_documents",
+        "POST /documents/compare": "compare_documents",
         "GET /documents": "list_documents",
         "GET /documents/{document_id}": "get_document",
         "DELETE /documents/{document_id}": "delete_document",

@@ -43,10 +43,11 @@ def test_the_wheel_carries_its_licence_and_the_command(wheel):
     assert "twofold = twofold.cli:main" in wheel.read(entry).decode()
 
 
-def test_an_application_installs_four_packages_and_no_more(wheel):
+def test_an_application_installs_five_packages_and_no_more(wheel):
     required = [each for each in metadata(wheel).get_all("Requires-Dist") if "extra ==" not in each]
     assert {each.split(">")[0].split("<")[0] for each in required} == {
         "httpx",
+        "pathspec",
         "pydantic",
         "rich",
         "typer",

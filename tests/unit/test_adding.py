@@ -1,13 +1,17 @@
 """Which files are added, under which names, and what one that is refused does to the others."""
 
+import hashlib
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 import pytest
 
 from twofold import Client
-from twofold.adding import Watch, find, follow, send
+from twofold.adding import Walk, Watch, find, follow, send
 from twofold.errors import InvalidRequest, Unauthenticated
 from twofold.schema import Document
 
@@ -63,7 +67,7 @@ def test_a_folder_is_walked_and_hidden_and_special_files_are_left_out(folder):
         "guides/yew.md": folder / "yew.md",
         "guides/wood/ash.md": folder / "wood" / "ash.md",
     }
-    assert list(find([folder], recursive=False)) == ["guides/yew.md"]
+    assert list(find([folder], Walk(recursive=False))) == ["guides/yew.md"]
 
 
 def test_a_name_does_not_depend_on_where_the_command_is_run(folder, monkeypatch):
@@ -102,9 +106,23 @@ def test_a_name_that_is_not_utf_8_is_still_a_name(tmp_path):
 # --- Sending --------------------------------------------------------------------------------
 
 
-def sent(handler, files: dict[str, Path]) -> tuple[set[str], dict[str, str]]:
+def sent(
+    handler, files: dict[str, Path], known: Mapping[str, str] = MappingProxyType({})
+) -> tuple[set[str], dict[str, str]]:
     """Names that were accepted, and the reason of each that was not."""
-    with Client(URL, transport=httpx.MockTransport(handler)) as client:
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/documents/compare":
+            return handler(request)
+        asked = {each["name"]: each["sha256"] for each in json.loads(request.content)["files"]}
+        there = [
+            {**document(name), "verdict": "unchanged"}
+            for name, content in known.items()
+            if asked.get(name) == hashlib.sha256(content.encode()).hexdigest()
+        ]
+        return httpx.Response(200, json={"documents": there})
+
+    with Client(URL, transport=httpx.MockTransport(answer)) as client:
         answers = list(send(client, files, collection="default", metadata={}))
     return (
         {each.name for answer in answers for each in answer.documents},
@@ -140,6 +158,82 @@ def test_a_key_that_is_refused_is_refused_once_and_not_for_each_file(folder):
     with pytest.raises(Unauthenticated):
         sent(refuse, find([folder]))
     assert len(requests) == 1
+
+
+def test_what_the_server_has_unchanged_is_not_sent_again(folder):
+    uploaded = []
+
+    def accept(request: httpx.Request) -> httpx.Response:
+        uploaded.extend(names_in(request))
+        documents = [{**document(name), "verdict": "updated"} for name in names_in(request)]
+        return httpx.Response(202, json={"documents": documents})
+
+    known = {"guides/yew.md": "yew.md", "guides/wood/ash.md": "as it was yesterday"}
+    accepted, rejected = sent(accept, find([folder]), known)
+    assert (accepted, rejected) == (set(known), {})
+    assert uploaded == ["guides/wood/ash.md"]
+
+
+# --- Ignoring -------------------------------------------------------------------------------
+
+
+def write(root: Path, **files: str) -> Path:
+    for name, content in files.items():
+        path = root / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return root
+
+
+def names(found: Mapping[str, Path]) -> set[str]:
+    return {name.partition("/")[2] for name in found}
+
+
+def test_what_ignore_files_leave_out_is_left_out(tmp_path):
+    root = write(
+        tmp_path / "notes", a="", b="", drafts__c="", drafts__d="", build__e="", deep__build__f=""
+    )
+    (root / ".gitignore").write_text("build/\n/a\n*.log\n# a comment\n")
+    (root / "drafts" / ".twofoldignore").write_text("*\n!d\n")
+    (root / "deep" / "x.log").write_text("")
+    assert names(find([root])) == {"b", "drafts/d"}
+    assert names(find([root], Walk(ignore=False))) == {
+        *("a", "b", "drafts/c", "drafts/d", "build/e", "deep/build/f", "deep/x.log")
+    }
+
+
+def test_our_own_ignore_file_has_the_last_word(tmp_path):
+    root = write(tmp_path / "notes", a="", b="")
+    (root / ".gitignore").write_text("a\n")
+    (root / ".twofoldignore").write_text("!a\nb\n")
+    assert names(find([root])) == {"a"}
+
+
+def test_the_rules_of_a_repository_hold_in_its_folders(tmp_path):
+    write(tmp_path, **{".git__HEAD": "", ".gitignore": "docs/private\n*.tmp\nout/\n"})
+    root = write(tmp_path / "docs", a="", private__b="", c="")
+    (root / "d.tmp").write_text("")
+    assert names(find([root])) == {"a", "c"}
+    assert names(find([write(tmp_path / "out", e="")])) == {"e"}  # it was named, so it is wanted
+    assert names(find([root / "private"])) == {"b"}
+
+
+def test_hidden_files_are_taken_when_they_are_wanted_and_git_never(folder):
+    found = find([folder], Walk(hidden=True))
+    assert "guides/wood/.hidden.md" in found
+    assert not [name for name in found if ".git" in name]
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read every folder")
+def test_a_folder_that_cannot_be_read_is_not_missed_silently(folder):
+    (folder / "wood").chmod(0)
+    try:
+        assert sent(None, {"guides/wood": find([folder])["guides/wood"]}) == (
+            set(),
+            {"guides/wood": "The folder cannot be read"},
+        )
+    finally:
+        (folder / "wood").chmod(0o755)
 
 
 # --- Following ------------------------------------------------------------------------------

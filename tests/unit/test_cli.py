@@ -25,6 +25,8 @@ class Server:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = unquote(request.url.raw_path.decode().partition("?")[0])
         match request.method, path.split("/", 2)[1:]:
+            case "POST", ["documents", "compare"]:
+                return httpx.Response(200, json={"documents": self._unchanged(request)})
             case "POST", ["documents"]:
                 return self._add(request)
             case "GET", ["documents"]:
@@ -83,6 +85,11 @@ class Server:
             for name in names
         ]
         return httpx.Response(202, json={"documents": queued})
+
+    def _unchanged(self, request: httpx.Request) -> list[dict[str, object]]:
+        names = [f"id-{file['name']}" for file in json.loads(request.content)["files"]]
+        known = [self.documents[name] for name in names if name in self.documents]
+        return [{**row, "verdict": "unchanged"} for row in known if row["status"] == "ready"]
 
     def _row(self, document_id: str) -> httpx.Response:
         if document_id in self.documents:
@@ -176,6 +183,42 @@ def test_of_many_documents_only_the_failures_are_listed(run, folder):
     assert "bad.pdf" in out
     assert "yew.md" not in out
     assert "32 created" in out
+
+
+def test_the_same_command_again_sends_nothing(run, server, folder):
+    run("add", str(folder))
+    status, out, _ = run("add", str(folder))
+    assert (status, len(server.forms)) == (0, 1)
+    assert out.strip().endswith("2 unchanged")
+
+
+def test_what_failed_before_is_sent_again(run, server, folder):
+    (folder / "bad.pdf").write_text("x")
+    run("add", str(folder))
+    status, _, _ = run("add", str(folder))
+    assert (status, len(server.forms)) == (1, 2)
+    assert 'filename="guides/bad.pdf"' in server.forms[1]
+    assert "yew.md" not in server.forms[1]
+
+
+def test_many_files_are_told_of_once_each_while_the_rest_is_sent(run, folder, monkeypatch):
+    monkeypatch.setattr("twofold.progress.WINDOW", 10)
+    for number in range(150):
+        (folder / f"{number}.md").write_text("x")
+    (folder / "gone.md").symlink_to("nowhere")
+    documents = json.loads(run("add", str(folder), "--json")[1])["documents"]
+    assert len({each["name"] for each in documents}) == len(documents) == 152
+    assert {each["status"] for each in documents} == {"ready"}
+
+
+def test_of_endless_failures_the_first_are_named_and_the_others_counted(run, folder, monkeypatch):
+    monkeypatch.setattr("twofold.outcomes.MAX_FAILURES", 5)
+    for number in range(30):
+        (folder / f"bad{number}.pdf").write_text("x")
+    status, out, _ = run("add", str(folder))
+    assert status == 1
+    assert "and 25 more that failed" in out
+    assert "30 failed" in out
 
 
 def test_without_waiting_an_upload_is_done_when_it_is_accepted(run, folder):

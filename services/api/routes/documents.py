@@ -10,13 +10,16 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from pipelines.build import Twofold
+from pipelines.documents import Upload
 from services.api.parts import InCollection, Parts, Quota, Tenant
 from services.api.uploads import batch_of
 from twofold.errors import DocumentNotFound
+from twofold.names import document_name
 from twofold.schema import (
     AcceptedDocument,
     AcceptedDocuments,
     CollectionName,
+    CompareDocuments,
     Document,
     DocumentContent,
     DocumentList,
@@ -115,6 +118,27 @@ async def add_documents(
         for name, error in batch.refused
     ]
     return AcceptedDocuments(documents=accepted, rejected=refused)
+
+
+@router.post(
+    "/documents/compare",
+    operation_id="compare_documents",
+    summary="Which files need no upload",
+)
+async def compare_documents(
+    body: CompareDocuments, parts: Parts, tenant: Tenant
+) -> AcceptedDocuments:
+    """Of files with these hashes, the documents that an upload would leave as they are.
+
+    The rest has to be uploaded: it is not there, has changed, or has failed.
+    """
+    uploads = [
+        Upload(document_name(file.name), b"", 0, file.sha256, "", metadata=body.metadata)
+        for file in body.files
+    ]
+    return AcceptedDocuments(
+        documents=await parts.documents.unchanged(tenant, body.collection, uploads)
+    )
 
 
 @router.get("/documents", operation_id="list_documents", summary="List documents")
