@@ -33,7 +33,7 @@ _LEGACY = (
     *("cp1252", "cp1251", "cp932", "euc_jp", "iso2022_jp", "gb18030", "big5", "cp949"),
     *("iso2022_kr", "cp1250", "iso8859_2", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257"),
     *("koi8_r", "cp866", "iso8859_5", "iso8859_7", "iso8859_15", "cp874", "cp850", "cp437"),
-    *("cp852", "cp500", "cp037", "mac_roman"),
+    *("cp852", "cp500", "cp037", "mac_roman", "iso8859_6"),
 )
 
 # What a declaration really means, as browsers read it (https://encoding.spec.whatwg.org/).
@@ -136,7 +136,7 @@ def _is_text(head: bytes, encoding: str) -> bool:
         return False
     kinds = [unicodedata.category(character) for character in text if character not in "\r\n\t"]
     usual = sum(kind[0] in "LMNPZ" for kind in kinds)
-    return " " in text and "Cc" not in kinds and usual > 0.97 * len(kinds)
+    return any(map(text.count, " \n。、")) and "Cc" not in kinds and usual > 0.97 * len(kinds)
 
 
 def _utf8(data: bytes) -> str | None:
@@ -160,7 +160,8 @@ def _escaped(data: bytes, declared: str | None) -> str | None:
     if b"\x1b$" not in data and b"\x1b(" not in data:
         return None
     named = normalize_encoding(declared or "").lower().replace("-", "_")
-    names = (aliases.get(named, named), "iso2022_jp", "iso2022_jp_2", "iso2022_kr")
+    first = "iso2022_kr" if data.startswith(b"\x1b$)C") else "iso2022_jp"
+    names = (aliases.get(named, named), first, "iso2022_jp_2", "iso2022_kr")
     attempts = (_decoded(data, name) for name in names if name.startswith("iso2022"))
     return next((text for text in attempts if text is not None), None)
 

@@ -39,6 +39,11 @@ JAPANESE = (
         (JAPANESE, "cp932"),
         (JAPANESE, "euc-jp"),
         (JAPANESE, "utf-16"),
+        (JAPANESE + "\n", "utf-16-le"),
+        (JAPANESE + "\n", "utf-16-be"),
+        (JAPANESE, "iso2022_jp"),
+        (RUSSIAN, "utf-16-be"),
+        (GERMAN, "cp500"),
     ],
 )
 def test_text_of_any_encoding_is_read_as_written(written, encoding):
