@@ -61,7 +61,7 @@ def detect(data: bytes, *, suffix: str, media_type: str | None) -> Format:
     seen = _told_by(opening)
     if claimed is not None and claimed.binary:
         # Web pages, mails and tables that call themselves DOC or XLS are what many programs export.
-        if seen is None and claimed is XLS and "\t" in opening and "\0" not in opening:
+        if seen is None and claimed is XLS and _is_delimited(opening):
             seen = CSV
         if seen is None:
             raise _impostor(claimed)
@@ -146,6 +146,14 @@ def _told_by(opening: str) -> Format | None:
         return None
     by_root = next((each for each in FORMATS if root[1] in each.roots), None)
     return by_root or (XML if opening.startswith("<?xml") else None)
+
+
+def _is_delimited(opening: str) -> bool:
+    """Whether its first two lines are rows of one table, in text."""
+    first, _, rest = opening.partition("\n")
+    second = rest.partition("\n")[0]
+    printable = all(character in "\t\n\r" or character >= " " for character in opening)
+    return printable and any(first.count(mark) == second.count(mark) > 0 for mark in "\t;,")
 
 
 @cache

@@ -43,6 +43,7 @@ JATS = "a journal article in XML"
         (b"{\\rtf1 text}", ".doc", None, "an RTF document"),
         (b"<html><table><tr><td>1", ".xls", None, "HTML"),
         (b"wood\tuse\nyew\tbow\n", ".xls", None, "CSV"),
+        (b"wood;use\nyew;bow\n", ".xls", None, "CSV"),
         (b"<?xml version='1.0'?><x/>", ".xml", None, "XML"),
         (b"<?xml version='1.0'?><!-- a --><rss version='2.0'>", ".xml", None, "a feed"),
         (b"<!DOCTYPE article PUBLIC 'a' 'b' [<!ELEMENT a ANY>]><article>", ".xml", None, JATS),
