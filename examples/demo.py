@@ -97,7 +97,7 @@ def main() -> int:
             summarise(outcomes, time.monotonic() - began)
             if arguments.keep:
                 stay(client)
-        return conclude(outcomes)
+        return conclude(outcomes, running=arguments.remote)
     except (DemoFailed, TwofoldError) as error:
         console.print(f"demo: {error}", style="red", markup=False)
         return 1
@@ -360,7 +360,7 @@ def stay(client: Client) -> None:
         console.print("\nStopping ...")
 
 
-def conclude(outcomes: list[Outcome]) -> int:
+def conclude(outcomes: list[Outcome], *, running: bool) -> int:
     """What to do next, or what went wrong; returns the exit status."""
     wrong = [each for each in outcomes if each.final != 1]
     for each in wrong:
@@ -371,9 +371,9 @@ def conclude(outcomes: list[Outcome]) -> int:
         )
     if wrong:
         return 1
+    start = "" if running else "  make run\n"
     console.print(
-        "\nNext, with your own documents:\n"
-        "  make run\n"
+        f"\nNext, with your own documents:\n{start}"
         "  curl -F files=@paper.pdf 'http://127.0.0.1:8000/documents?wait=60'\n"
         "  curl 'http://127.0.0.1:8000/search?q=your+question'",
         highlight=False,
