@@ -4,17 +4,8 @@ import re
 from collections.abc import Iterator
 
 from pipelines.parse.encoding import decode
-from pipelines.parse.extract import (
-    MAX_TEXT,
-    BlockKind,
-    Extract,
-    Outline,
-    Span,
-    TooMuchText,
-    clean,
-    tidy_metadata,
-)
-from pipelines.parse.lines import Line, lines_of
+from pipelines.parse.extract import BlockKind, Extract, Outline, Span, tidy_metadata
+from pipelines.parse.lines import Line, verbatim
 
 MEDIA_TYPE = "text/asciidoc"
 
@@ -31,11 +22,7 @@ _KNOWN = ("author", "email", "description", "keywords", "revdate", "lang")
 
 def parse(data: bytes) -> Extract:
     """Read AsciiDoc; the document title and the author below it become metadata."""
-    text = decode(data)
-    if len(text) > MAX_TEXT:
-        raise TooMuchText
-    text = clean(text)
-    lines = lines_of(text)
+    text, lines = verbatim(decode(data))
     outline = Outline()
     title: str | None = None
     blocks: list[Span] = []

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from pipelines.parse.extract import MAX_TEXT, TooMuchText, clean
+
 
 class Line(NamedTuple):
     """A line without its newline, and where it begins."""
@@ -24,6 +26,18 @@ class Line(NamedTuple):
         """Columns before its first visible character, tabs as up to four."""
         expanded = self.text.expandtabs(4)
         return len(expanded) - len(expanded.lstrip(" "))
+
+
+def verbatim(source: str) -> tuple[str, list[Line]]:
+    """A text as it is kept, and its lines.
+
+    Raises:
+        TooMuchText: It is longer than one document may be.
+    """
+    if len(source) > MAX_TEXT:
+        raise TooMuchText
+    text = clean(source)
+    return text, lines_of(text)
 
 
 def lines_of(text: str) -> list[Line]:

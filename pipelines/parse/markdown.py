@@ -10,17 +10,14 @@ from collections.abc import Iterator
 from pipelines.parse.encoding import decode
 from pipelines.parse.extract import (
     MAX_HEADING,
-    MAX_TEXT,
     BlockKind,
     Extract,
     Outline,
     Span,
-    TooMuchText,
-    clean,
     one_line,
     tidy_metadata,
 )
-from pipelines.parse.lines import Line, lines_of
+from pipelines.parse.lines import Line, verbatim
 
 MEDIA_TYPE = "text/markdown"
 
@@ -40,10 +37,7 @@ def parse(data: bytes) -> Extract:
 
 def from_text(text: str) -> Extract:
     """Make an extract of Markdown that is already decoded."""
-    if len(text) > MAX_TEXT:
-        raise TooMuchText
-    text = clean(text)
-    lines = lines_of(text)
+    text, lines = verbatim(text)
     metadata, body = _front_matter(lines)
     outline = Outline()
     blocks: list[Span] = []

@@ -5,17 +5,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pipelines.parse.encoding import decode
-from pipelines.parse.extract import (
-    MAX_TEXT,
-    BlockKind,
-    Extract,
-    Outline,
-    Span,
-    TooMuchText,
-    clean,
-    tidy_metadata,
-)
-from pipelines.parse.lines import Line, lines_of
+from pipelines.parse.extract import BlockKind, Extract, Outline, Span, tidy_metadata
+from pipelines.parse.lines import Line, verbatim
 
 MEDIA_TYPE = "text/x-rst"
 
@@ -45,11 +36,7 @@ class _Found(NamedTuple):
 
 def parse(data: bytes) -> Extract:
     """Read reStructuredText; the first section title is the title, field lists its metadata."""
-    text = decode(data)
-    if len(text) > MAX_TEXT:
-        raise TooMuchText
-    text = clean(text)
-    lines = lines_of(text)
+    text, lines = verbatim(decode(data))
     outline = Outline()
     levels: list[str] = []
     title: str | None = None

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pipelines.parse.encoding import decode
-from pipelines.parse.extract import MAX_TEXT, Extract, Span, TooMuchText, clean, words
-from pipelines.parse.lines import Line, lines_of
+from pipelines.parse.extract import Extract, Span, words
+from pipelines.parse.lines import Line, verbatim
 
 MEDIA_TYPE = "text/x-source"
 
@@ -64,11 +64,7 @@ class _Piece(NamedTuple):
 
 def parse(data: bytes) -> Extract:
     """Read source code."""
-    text = decode(data)
-    if len(text) > MAX_TEXT:
-        raise TooMuchText
-    text = clean(text)
-    lines = lines_of(text)
+    text, lines = verbatim(decode(data))
     blocks = [
         Span(lines[each.first].start, lines[each.last].end, "code", each.path)
         for each in _pieces(lines)
