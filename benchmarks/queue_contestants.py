@@ -26,9 +26,9 @@ import redis.asyncio as aioredis
 
 from pipelines.ports import Pairs, PairScores, RerankProfile, RerankRequest
 from pipelines.rerank.batch import Scheduler
-from pipelines.rerank.link import Link
-from pipelines.rerank.redis_streams import RedisReranker
-from pipelines.rerank.redis_worker import RedisWorker
+from pipelines.rerank.streams.link import Link
+from pipelines.rerank.streams.reranker import RedisReranker
+from pipelines.rerank.streams.worker import RedisWorker
 
 NAME = "benchmark"
 REQUESTS, GROUP = "bench:requests", "workers"

@@ -38,11 +38,11 @@ from pipelines.ports import (
 )
 from pipelines.queue.celery import CeleryQueue
 from pipelines.queue.roster import Roster
-from pipelines.rerank.client import connect
 from pipelines.rerank.disabled import DisabledReranker
-from pipelines.rerank.link import Link
-from pipelines.rerank.queued_embedder import QueuedQueryEmbedder
-from pipelines.rerank.redis_streams import RedisReranker
+from pipelines.rerank.streams.client import connect
+from pipelines.rerank.streams.link import Link
+from pipelines.rerank.streams.queued_embedder import QueuedQueryEmbedder
+from pipelines.rerank.streams.reranker import RedisReranker
 from pipelines.search import Search
 from pipelines.settings import Settings
 from pipelines.store.blobs import LocalBlobs
@@ -53,8 +53,7 @@ from pipelines.store.server import QdrantStore
 from pipelines.tokenizing import EstimatedTokens, tokens_of_model
 from twofold.errors import ConfigurationError
 
-PAGE_S = 2.0
-"""Longest wait for a ranking that is kept in Redis, or asked for."""
+CONNECT_S = 2.0
 
 
 @asynccontextmanager
@@ -89,7 +88,7 @@ async def distributed(settings: Settings) -> AsyncIterator[Twofold]:
         stack.push_async_callback(roster.close)
         parts["ingestion"] = Part(_ingestion(roster), vital=False)
         redis = await stack.enter_async_context(
-            Redis.from_url(redis_url, socket_timeout=PAGE_S, socket_connect_timeout=PAGE_S)
+            Redis.from_url(redis_url, socket_timeout=None, socket_connect_timeout=CONNECT_S)
         )
         sparse = Bm25SparseEmbedder()
         rankings = RedisRankings(redis, ttl_s=settings.cache_ttl_s)

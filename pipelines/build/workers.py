@@ -17,8 +17,8 @@ from pipelines.ingest import Ingest
 from pipelines.models import select
 from pipelines.ports import Closeable, Embedder, Store
 from pipelines.rerank.batch import Scheduler
-from pipelines.rerank.redis_worker import RedisWorker
-from pipelines.rerank.wire import Stream
+from pipelines.rerank.streams.wire import Stream
+from pipelines.rerank.streams.worker import RedisWorker
 from pipelines.settings import Settings
 from twofold.errors import ConfigurationError
 

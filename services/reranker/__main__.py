@@ -9,7 +9,7 @@ import sys
 
 from pipelines.build import required_redis, rerank_worker, worker_streams
 from pipelines.logs import log_to_stderr
-from pipelines.rerank import health
+from pipelines.rerank.streams import health
 from pipelines.settings import Settings, read_settings
 from services.reranker.serve import serve
 from twofold.errors import TwofoldError

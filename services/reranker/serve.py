@@ -6,7 +6,7 @@ import signal
 import threading
 from types import FrameType
 
-from pipelines.rerank.redis_worker import RedisWorker
+from pipelines.rerank.streams.worker import RedisWorker
 
 log = logging.getLogger("twofold")
 

@@ -12,9 +12,9 @@ import pytest
 
 from pipelines.models.query import LocalQueryEmbedder
 from pipelines.ports import Embedder, QueryEmbedder, Vector
-from pipelines.rerank.link import Link
-from pipelines.rerank.queued_embedder import QueuedQueryEmbedder
-from pipelines.rerank.redis_worker import RedisWorker
+from pipelines.rerank.streams.link import Link
+from pipelines.rerank.streams.queued_embedder import QueuedQueryEmbedder
+from pipelines.rerank.streams.worker import RedisWorker
 from tests.support.models import WordEmbedder
 from tests.support.redis import RedisServer
 from tests.support.rerank_workers import BEAT_S, supervised

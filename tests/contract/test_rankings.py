@@ -24,7 +24,7 @@ async def in_memory(_: RedisServer) -> AsyncIterator[Rankings]:
 
 @asynccontextmanager
 async def in_redis(server: RedisServer) -> AsyncIterator[Rankings]:
-    async with Redis.from_url(server.url, socket_timeout=2.0, socket_connect_timeout=2.0) as redis:
+    async with Redis.from_url(server.url, socket_timeout=None, socket_connect_timeout=2.0) as redis:
         yield RedisRankings(redis, ttl_s=TTL_S, max_bytes=10_000)
 
 
@@ -92,6 +92,17 @@ async def test_without_redis_there_are_no_pages_and_no_errors(redis: RedisServer
         redis.kill()
         assert await rankings.keep("mine", b"order") is None
         assert await rankings.find("mine", name) is None
+
+
+async def test_a_redis_that_is_silent_is_not_waited_for(redis: RedisServer) -> None:
+    async with Redis.from_url(redis.url, socket_timeout=None) as client:
+        rankings = RedisRankings(client, ttl_s=60.0, timeout_s=0.2)
+        name = await kept(rankings, "mine", b"order")
+        redis.pause()
+        assert await rankings.keep("mine", b"order") is None
+        assert await rankings.find("mine", name) is None
+        redis.resume()
+        assert await rankings.find("mine", name) == b"order"
 
 
 async def test_the_memory_of_a_process_is_bounded() -> None:

@@ -12,9 +12,9 @@ import pytest
 from pipelines.ports import Reranker, RerankModel, RerankOutcome, RerankRequest
 from pipelines.rerank.batch import Scheduler
 from pipelines.rerank.inprocess import InProcessReranker
-from pipelines.rerank.link import Link
-from pipelines.rerank.redis_streams import RedisReranker
-from pipelines.rerank.redis_worker import RedisWorker
+from pipelines.rerank.streams.link import Link
+from pipelines.rerank.streams.reranker import RedisReranker
+from pipelines.rerank.streams.worker import RedisWorker
 from tests.support.redis import RedisServer
 from tests.support.rerank_workers import BEAT_S, supervised
 from tests.support.reranking import FATAL, NOT_A_NUMBER, POISON, OverlapModel

@@ -11,9 +11,9 @@ import pytest
 
 from pipelines.models.texts import LocalTextEmbedder
 from pipelines.ports import Embedder, TextEmbedder, Vector
-from pipelines.rerank.link import Link
-from pipelines.rerank.queued_embedder import QueuedQueryEmbedder
-from pipelines.rerank.redis_worker import RedisWorker
+from pipelines.rerank.streams.link import Link
+from pipelines.rerank.streams.queued_embedder import QueuedQueryEmbedder
+from pipelines.rerank.streams.worker import RedisWorker
 from tests.support.lent import KnownEmbedder
 from tests.support.models import WordEmbedder
 from tests.support.redis import RedisServer

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from pipelines.ports import Collection
-from pipelines.rerank.link import Link
-from pipelines.rerank.queued_embedder import QueuedQueryEmbedder
-from pipelines.rerank.redis_worker import RedisWorker
+from pipelines.rerank.streams.link import Link
+from pipelines.rerank.streams.queued_embedder import QueuedQueryEmbedder
+from pipelines.rerank.streams.worker import RedisWorker
 from tests.support.models import WordEmbedder
 from tests.support.redis import RedisServer
 from tests.support.rerank_workers import BEAT_S, supervised

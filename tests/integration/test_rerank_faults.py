@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.ports import RerankOutcome, RerankRequest
-from pipelines.rerank.link import Link
-from pipelines.rerank.redis_streams import RedisReranker
-from pipelines.rerank.wire import GROUP, Stream
+from pipelines.rerank.streams.link import Link
+from pipelines.rerank.streams.reranker import RedisReranker
+from pipelines.rerank.streams.wire import GROUP, Stream
 from tests.support.redis import RedisServer
 from tests.support.worker_process import BEAT_S, CRASH, WorkerProcess
 

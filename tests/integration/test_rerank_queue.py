@@ -11,12 +11,12 @@ import pytest
 
 from pipelines.ports import RerankRequest
 from pipelines.rerank.batch import Scheduler
-from pipelines.rerank.consumer import Consumer
-from pipelines.rerank.link import DEAD_REPLIES, Link
-from pipelines.rerank.queued_embedder import QueuedQueryEmbedder
-from pipelines.rerank.redis_streams import RedisReranker
-from pipelines.rerank.redis_worker import RedisWorker
-from pipelines.rerank.wire import GROUP, VERSION, RerankCall, Stream, seal
+from pipelines.rerank.streams.consumer import Consumer
+from pipelines.rerank.streams.link import DEAD_REPLIES, Link
+from pipelines.rerank.streams.queued_embedder import QueuedQueryEmbedder
+from pipelines.rerank.streams.reranker import RedisReranker
+from pipelines.rerank.streams.wire import GROUP, VERSION, RerankCall, Stream, seal
+from pipelines.rerank.streams.worker import RedisWorker
 from tests.support.models import WordEmbedder
 from tests.support.redis import RedisServer
 from tests.support.rerank_workers import BEAT_S, SupervisedWorker

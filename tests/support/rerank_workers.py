@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from pipelines.rerank.redis_worker import RedisWorker
+from pipelines.rerank.streams.worker import RedisWorker
 from tests.support.reranking import ThreadKilled
 
 RESTART_S = 0.3

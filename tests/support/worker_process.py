@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipelines.ports import Pairs, PairScores
 from pipelines.rerank.batch import Scheduler
-from pipelines.rerank.redis_worker import RedisWorker
+from pipelines.rerank.streams.worker import RedisWorker
 from services.reranker.serve import serve
 from tests.support.live import ROOT, clean_environment
 from tests.support.models import WordEmbedder

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from pipelines.queue.broker import QUEUE
-from pipelines.rerank.wire import Stream
+from pipelines.rerank.streams.wire import Stream
 from pipelines.settings import Settings
 from tests.support.keda import SCHEMAS
 from tests.support.kustomize import Manifest, build, pod_spec

@@ -1,6 +1,6 @@
 """The rerank queue between processes: the end at which requests are made.
 
-    rerank() ──admit──> Outbox ──> request stream ──> worker (redis_worker.py)
+    rerank() ──admit──> Outbox ──> request stream ──> worker (worker.py)
        ^                                                    │
        └──────── Link <── reply stream <── the scores of each batch
 
@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipelines.ports import RerankOutcome, RerankProfile, RerankRequest
-from pipelines.rerank.admission import Outlook
 from pipelines.rerank.caller import Caller
-from pipelines.rerank.fleet import Fleet
-from pipelines.rerank.link import Link, LinkDown
-from pipelines.rerank.outbox import Outbox, Sent
+from pipelines.rerank.streams.admission import Outlook
+from pipelines.rerank.streams.fleet import Fleet
+from pipelines.rerank.streams.link import Link, LinkDown
+from pipelines.rerank.streams.outbox import Outbox, Sent
+from pipelines.rerank.streams.wire import Refused, Reply, RerankCall, Scored, Stream, WireError
 from pipelines.rerank.turns import estimate_tokens
-from pipelines.rerank.wire import Refused, Reply, RerankCall, Scored, Stream, WireError
 from twofold.schema import RerankStatus
 
 UNKNOWN_PROFILE = RerankProfile(depth=50, weight=0.5, calibrated=True)

@@ -19,10 +19,9 @@ from pipelines.ports import (
 )
 from pipelines.rerank.attempt import Failure, attempt
 from pipelines.rerank.batch import Scheduler
-from pipelines.rerank.consumer import Consumer, Entry
 from pipelines.rerank.grouping import score_each
-from pipelines.rerank.turns import Slice, Work, estimate_tokens
-from pipelines.rerank.wire import (
+from pipelines.rerank.streams.consumer import Consumer, Entry
+from pipelines.rerank.streams.wire import (
     Announcement,
     Call,
     EmbedCall,
@@ -34,6 +33,7 @@ from pipelines.rerank.wire import (
     RerankCall,
     Scored,
 )
+from pipelines.rerank.turns import Slice, Work, estimate_tokens
 
 MOST_QUERIES = 32
 MOST_ENTRIES = 128

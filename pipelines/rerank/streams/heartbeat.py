@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 
 import redis
 
-from pipelines.rerank.client import Command, execute_all
-from pipelines.rerank.clock import RedisClock
-from pipelines.rerank.consumer import Consumer
-from pipelines.rerank.quiet import Quiet
-from pipelines.rerank.wire import GROUP, Announcement, Stream, pack_announcement
+from pipelines.rerank.streams.client import Command, execute_all
+from pipelines.rerank.streams.clock import RedisClock
+from pipelines.rerank.streams.consumer import Consumer
+from pipelines.rerank.streams.quiet import Quiet
+from pipelines.rerank.streams.wire import GROUP, Announcement, Stream, pack_announcement
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 
-from pipelines.rerank.link import Link, LinkDown
-from pipelines.rerank.quiet import Quiet
-from pipelines.rerank.wire import (
+from pipelines.rerank.streams.link import Link, LinkDown
+from pipelines.rerank.streams.quiet import Quiet
+from pipelines.rerank.streams.wire import (
     Announcement,
     Stream,
     WireError,

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipelines.ports import TextKind, Vector
-from pipelines.rerank.fleet import Fleet
-from pipelines.rerank.link import Link
-from pipelines.rerank.outbox import Outbox
-from pipelines.rerank.wire import (
+from pipelines.rerank.streams.fleet import Fleet
+from pipelines.rerank.streams.link import Link
+from pipelines.rerank.streams.outbox import Outbox
+from pipelines.rerank.streams.wire import (
     Announcement,
     EmbedCall,
     Embedded,

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import redis
 
-from pipelines.rerank.client import connect, execute, execute_all
-from pipelines.rerank.wire import Stream, WireError, read_announcement
+from pipelines.rerank.streams.client import connect, execute, execute_all
+from pipelines.rerank.streams.wire import Stream, WireError, read_announcement
 
 
 def trouble(url: str, streams: Iterable[Stream]) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from pipelines.rerank.wire import Pace
+from pipelines.rerank.streams.wire import Pace
 
 SPLIT_S = 0.05
 """A piece of a request keeps a worker busy for about this long at least, when it is split."""

@@ -15,10 +15,10 @@ from typing import Any, TypeAlias, cast
 
 import redis
 
-from pipelines.rerank.client import Command, execute, execute_all
-from pipelines.rerank.clock import RedisClock
-from pipelines.rerank.quiet import Quiet
-from pipelines.rerank.wire import (
+from pipelines.rerank.streams.client import Command, execute, execute_all
+from pipelines.rerank.streams.clock import RedisClock
+from pipelines.rerank.streams.quiet import Quiet
+from pipelines.rerank.streams.wire import (
     GROUP,
     REPLIES,
     Call,

@@ -22,14 +22,14 @@ import redis
 
 from pipelines.ports import Embedder, RerankModel
 from pipelines.rerank.batch import Scheduler
-from pipelines.rerank.client import connect
-from pipelines.rerank.clock import RedisClock
-from pipelines.rerank.consumer import Consumer, Entry
-from pipelines.rerank.heartbeat import SILENT_AFTER, Heartbeat
-from pipelines.rerank.quiet import Quiet
-from pipelines.rerank.served import Served, ServedEmbedder, ServedReranker, refuse
+from pipelines.rerank.streams.client import connect
+from pipelines.rerank.streams.clock import RedisClock
+from pipelines.rerank.streams.consumer import Consumer, Entry
+from pipelines.rerank.streams.heartbeat import SILENT_AFTER, Heartbeat
+from pipelines.rerank.streams.quiet import Quiet
+from pipelines.rerank.streams.served import Served, ServedEmbedder, ServedReranker, refuse
+from pipelines.rerank.streams.wire import Call, Stream
 from pipelines.rerank.turns import estimate_tokens
-from pipelines.rerank.wire import Call, Stream
 from twofold.errors import ConfigurationError
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.ports import PairScores
-from pipelines.rerank.wire import (
+from pipelines.rerank.streams.wire import (
     REPLIES,
     VERSION,
     Announcement,
@@ -113,7 +113,7 @@ def test_text_that_is_not_unicode_is_never_sent() -> None:
 
 
 def test_an_announcement_arrives_as_it_was_made() -> None:
-    said = Announcement("worker", "model", "host", Profile(50, 0.5, True), None, Pace(0.1, 0.2, 3))
+    said = Announcement("worker", "model", "host", Profile(50, 0.5, True), pace=Pace(0.1, 0.2, 3))
     assert read_announcement(pack_announcement(said)) == said
 
 

@@ -21,11 +21,11 @@ import redis.asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from pipelines.rerank.client import Command, bad_url, hints
-from pipelines.rerank.clock import RedisClock
-from pipelines.rerank.consumer import dead_letter
-from pipelines.rerank.quiet import Quiet
-from pipelines.rerank.wire import (
+from pipelines.rerank.streams.client import Command, bad_url, hints
+from pipelines.rerank.streams.clock import RedisClock
+from pipelines.rerank.streams.consumer import dead_letter
+from pipelines.rerank.streams.quiet import Quiet
+from pipelines.rerank.streams.wire import (
     REPLIES,
     Fields,
     Refused,

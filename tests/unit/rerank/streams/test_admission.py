@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.rerank.admission import SPLIT_S, UNKNOWN_TOKENS, Outlook
-from pipelines.rerank.wire import Pace
+from pipelines.rerank.streams.admission import SPLIT_S, UNKNOWN_TOKENS, Outlook
+from pipelines.rerank.streams.wire import Pace
 
 FAST = Pace(overhead_s=0.0, per_token_s=1e-4, batch_tokens=1_000, entry_tokens=100.0)
 NEW = Pace()

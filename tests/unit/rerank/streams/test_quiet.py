@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from pipelines.rerank.quiet import INTERVAL_S, Quiet
+from pipelines.rerank.streams.quiet import INTERVAL_S, Quiet
 
 
 def test_one_line_in_a_while_which_says_how_many_there_were(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.rerank.clock import RedisClock
+from pipelines.rerank.streams.clock import RedisClock
 
 NOW = 1_700_000_000.0
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.rerank.client import Command
-from pipelines.rerank.fleet import Fleet
-from pipelines.rerank.link import Handler, Link, LinkDown
-from pipelines.rerank.wire import GROUP, Call, Refusal, Refused, WireError, seal
+from pipelines.rerank.streams.client import Command
+from pipelines.rerank.streams.fleet import Fleet
+from pipelines.rerank.streams.link import Handler, Link, LinkDown
+from pipelines.rerank.streams.wire import GROUP, Call, Refusal, Refused, WireError, seal
 
 
 @dataclass(eq=False)
