@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipelines import keys
+from pipelines.answer import passage_of
 from pipelines.ports import Blobs, Collection, EmbedderIdentity, IngestQueue, Store
 from twofold.errors import CollectionNotFound, Conflict, ContentNotReady, DocumentNotFound
 from twofold.schema import (
@@ -25,7 +26,6 @@ from twofold.schema import (
     Document,
     DocumentContent,
     Metadata,
-    Passage,
     PassageList,
     Verdict,
 )
@@ -158,15 +158,7 @@ class Documents:
         """The chunks of the live version, in reading order."""
         document, version = await self._live(tenant, collection, document_id)
         chunks = [
-            Passage(
-                chunk_id=chunk.id,
-                ordinal=chunk.ordinal,
-                text=chunk.text,
-                start=chunk.start,
-                end=chunk.end,
-                page=chunk.page,
-                headings=list(chunk.headings),
-            )
+            passage_of(chunk)
             for chunk in await self.store.get_chunks(tenant, collection, document_id)
         ]
         return PassageList(id=document.id, collection=collection, version=version, chunks=chunks)
