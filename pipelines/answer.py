@@ -158,6 +158,7 @@ def passage_of(chunk: Chunk) -> Passage:
         end=chunk.end,
         page=chunk.page,
         headings=list(chunk.headings),
+        lead=chunk.lead,
     )
 
 

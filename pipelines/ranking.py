@@ -185,6 +185,7 @@ def result_of(place: Place, chunks: Mapping[str, Chunk], *, explain: bool) -> Re
         end=chunk.end,
         page=chunk.page,
         headings=list(chunk.headings),
+        lead=chunk.lead,
         metadata=chunk.metadata,
         truncated=place.truncated,
         recall_rank=place.explanation.recall_rank,

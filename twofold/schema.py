@@ -239,6 +239,11 @@ class Passage(_Response):
     end: int
     page: int | None = None
     headings: list[str] = Field(default_factory=list)
+    lead: str | None = Field(
+        default=None,
+        description="What the text continues and is read under, such as the head row of a table "
+        "that was divided; not part of the text.",
+    )
 
 
 class PassageList(_Response):
@@ -509,6 +514,11 @@ class Result(_Response):
     end: int
     page: int | None = None
     headings: list[str] = Field(default_factory=list)
+    lead: str | None = Field(
+        default=None,
+        description="What the text continues and is read under, such as the head row of a table "
+        "that was divided; not part of the text.",
+    )
     metadata: Metadata = Field(default_factory=dict)
     truncated: bool = Field(
         default=False, description="The reranker saw only the beginning of the passage."
