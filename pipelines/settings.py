@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     max_requests_in_flight: PositiveInt = Field(
         256, description="Requests that one API process answers at once; more are refused."
     )
+    open_archives: bool = Field(
+        False, description="Whether the members of an uploaded ZIP archive become documents."
+    )
     chunk_tokens: PositiveInt | None = Field(
         None, description="Longest chunk in tokens of the embedder; null: what it takes whole."
     )

@@ -70,7 +70,7 @@ class FormReader:
         self._folder = folder
         self._cap = cap
         self._ended = False
-        self._part: _Field | _File = _Field("")
+        self._part: _Field | FileWriter = _Field("")
         self._header = [b"", b""]
         self._headers: dict[str, bytes] = {}
         try:
@@ -147,7 +147,7 @@ class FormReader:
             self._folder / str(len(self.form.files)),
         )
         self.form.files.append(file)
-        self._part = _File(file, self._cap)
+        self._part = FileWriter(file, self._cap)
 
     def _end_part(self) -> None:
         self._part.close()
@@ -178,7 +178,7 @@ class _Field:
         """Nothing is open."""
 
 
-class _File:
+class FileWriter:
     """A part that is a file: looked at once its beginning is there, then written out."""
 
     def __init__(self, file: FormFile, cap: int) -> None:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
 
 from pipelines.documents import Upload
 from pipelines.store.durable import require_space
+from services.api import archives
 from services.api.forms import Form, FormReader
 from twofold import errors
 from twofold.errors import TwofoldError
@@ -75,13 +76,16 @@ class Batch:
 
 
 @asynccontextmanager
-async def batch_of(request: Request, *, spool: Path, cap: int) -> AsyncIterator[Batch]:
+async def batch_of(
+    request: Request, *, spool: Path, cap: int, unpacked: int | None = None
+) -> AsyncIterator[Batch]:
     """Read an upload; what it spooled to disk is there for the time of the block.
 
     Args:
         request: With its body unread.
         spool: Folder in which files lie until they are accepted.
         cap: Bytes that a single file may have.
+        unpacked: Bytes that the archives of the request may unpack to; None: they stay closed.
 
     Raises:
         MalformedRequest: The body is neither a form nor JSON, or broken.
@@ -99,6 +103,10 @@ async def batch_of(request: Request, *, spool: Path, cap: int) -> AsyncIterator[
                 async for chunk in request.stream():
                     await asyncio.to_thread(reader.feed, chunk)
                 form = reader.finish()
+            if unpacked is not None:
+                form = await asyncio.to_thread(
+                    archives.opened, form, Path(folder), cap=cap, total=unpacked
+                )
             yield from_form(form)
     elif kind == "application/json":
         yield from_json(await request.body(), cap=cap)

@@ -17,8 +17,11 @@ from hypothesis import strategies as st
 
 from pipelines.build import Twofold
 from services.api.app import create_app
-from services.api.forms import Form, FormReader
+from services.api.archives import opened
+from services.api.forms import Form, FormFile, FormReader
 from services.api.uploads import ABANDONED_S, prepare_spool
+from tests.support.files import zipped
+from tests.support.samples import SAMPLES
 from tests.support.service import running
 from twofold.errors import InvalidRequest, MalformedRequest, TooLarge, UnsupportedFormat
 
@@ -330,3 +333,65 @@ async def test_a_body_that_trickles_is_ended(service: tuple[httpx.AsyncClient, T
     start, *_ = await asked(twofold, receive, patience_s=0.5, slowest=1_000.0)
     assert start["status"] == 408
     assert not list((twofold.settings.data_dir / "incoming").iterdir())
+
+
+# --- Archives -------------------------------------------------------------------------------
+
+
+async def test_an_archive_becomes_its_members_where_the_operator_allows_it(tmp_path: Path) -> None:
+    archive = zipped(
+        {
+            "guides/yew.md": "# Yew",
+            "../../ash.md": "# Ash",
+            "inner.zip": zipped({"x.md": "# X"}),
+            "virus.exe": b"MZ\x90\0program",
+            "big.txt": "x" * 60_000,
+        }
+    )
+    files = {"files": ("woods.zip", archive)}
+    limits = {"max_upload_bytes": 50_000}
+    async with running(tmp_path / "a", open_archives=True, **limits) as (client, _):
+        answer = (await client.post("/documents?wait=30", files=files)).json()
+        assert [(each["name"], each["status"]) for each in answer["documents"]] == [
+            ("woods.zip/guides/yew.md", "ready"),
+            ("woods.zip/ash.md", "ready"),
+        ]
+        assert [(each["name"], each["error"]["code"]) for each in answer["rejected"]] == [
+            ("woods.zip/inner.zip", "unsupported_format"),
+            ("woods.zip/virus.exe", "unsupported_format"),
+            ("woods.zip/big.txt", "too_large"),
+        ]
+        assert not list((tmp_path / "a" / "incoming").iterdir())
+    async with running(tmp_path / "b") as (client, _):
+        [document] = (await client.post("/documents?wait=30", files=files)).json()["documents"]
+        assert document["error"]["code"] == "unsupported_format"
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (zipped({f"{n}.md": "x" for n in range(1_001)}), "1000"),
+        (zipped({"a.md": "x" * 1_000})[:-30], "damaged"),
+        (zipped({"folder/": ""}), "nothing"),
+    ],
+)
+def test_an_archive_that_cannot_be_opened_says_why(tmp_path, content, word):
+    (tmp_path / "0").write_bytes(content)
+    file = FormFile("files", "a.zip", "application/zip", tmp_path / "0", len(content))
+    [refused] = opened(Form({}, [file]), tmp_path, cap=10_000, total=10_000).files
+    assert word in refused.refused.message
+
+
+def test_what_all_members_unpack_to_has_a_cap(tmp_path):
+    content = zipped({f"{n}.txt": "x" * 4_000 for n in range(5)})
+    (tmp_path / "0").write_bytes(content)
+    file = FormFile("files", "a.zip", "application/zip", tmp_path / "0", len(content))
+    members = opened(Form({}, [file]), tmp_path, cap=10_000, total=10_000).files
+    assert [each.refused is None for each in members] == [True, True, False, False, False]
+
+
+def test_a_document_that_is_called_an_archive_stays_one(tmp_path):
+    content = SAMPLES[".docx"]
+    (tmp_path / "0").write_bytes(content)
+    file = FormFile("files", "a.zip", "application/zip", tmp_path / "0", len(content))
+    assert opened(Form({}, [file]), tmp_path, cap=10_000, total=10_000).files == [file]

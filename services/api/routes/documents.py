@@ -98,8 +98,13 @@ async def add_documents(
 
     The same document again (same id, or same name) is an update; the same bytes change nothing.
     """
-    cap = parts.settings.max_upload_bytes
-    async with batch_of(request, spool=request.app.state.spool, cap=cap) as batch:
+    settings = parts.settings
+    async with batch_of(
+        request,
+        spool=request.app.state.spool,
+        cap=settings.max_upload_bytes,
+        unpacked=settings.max_request_bytes if settings.open_archives else None,
+    ) as batch:
         if not batch.uploads and len(batch.refused) == 1:
             raise batch.refused[0][1]
         await quota.admit_uploads(parts.store, tenant, batch.collection, batch.uploads)
