@@ -1,7 +1,7 @@
 # Two commands matter to a newcomer: `make demo` and `make test`.
 # The environment is built from nothing in .venv; a second call finds its stamp and is instant.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-remote run up test lint types fmt bench bench-rerank bench-scheduler bench-queue bench-quality bench-search bench-overload bench-recovery fuzz-parse clean
+.PHONY: help demo demo-remote run up test lint types fmt bench bench-rerank bench-scheduler bench-queue bench-quality bench-search bench-overload bench-recovery bench-parse fuzz-parse clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -63,6 +63,9 @@ bench-scheduler: .venv/.test ## B3: the rerank scheduler beside its peers on a s
 
 bench-queue: .venv/.test ## B6: a round trip through the rerank queue beside raw Redis and Celery
 	@$(BIN)/python benchmarks/rerank_queue.py
+
+bench-parse: .venv/.test ## B8: parsing and chunking beside the libraries alone, and beside hostile files
+	@$(BIN)/python benchmarks/parse.py
 
 fuzz-parse: .venv/.test ## thousands of damaged files of each format through the sandbox
 	@$(BIN)/python benchmarks/fuzz.py

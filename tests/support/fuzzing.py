@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import NamedTuple, get_args
@@ -24,6 +25,7 @@ from twofold.errors import ParseError, ParseFailure
 
 SHARED = Path(__file__).parents[3] / "shared" / "documents"
 KNOWN = frozenset(get_args(ParseFailure))
+BATCH = 32
 MARGIN_S = 10.0
 """What a busy machine may add to the wall limit before a case counts as hanging."""
 
@@ -108,8 +110,10 @@ def run(
     with ThreadPoolExecutor(workers) as pool:
         for suffix, originals in files.items():
             tally = Tally()
-            for outcome in pool.map(one, cases(seed, suffix, originals, count)):
-                tally.add(outcome)
+            waiting = cases(seed, suffix, originals, count)
+            while batch := list(islice(waiting, BATCH)):  # a pool would make all of them at once
+                for outcome in pool.map(one, batch):
+                    tally.add(outcome)
             yield suffix, tally
 
 
