@@ -34,9 +34,6 @@ LEAD_SHARE = 0.25
 SHORT_SHARE = 0.125
 """A section below this share of the budget may join its neighbour."""
 
-WINDOW = 50_000
-"""Code points of a long line that are cut at a time."""
-
 _LINE = re.compile(r"[^\n]+")
 
 
@@ -222,11 +219,22 @@ class _Packer:
             lambda part: self._count(part) if len(part) <= longest else len(part), room
         )
         return [
-            block._replace(start=start, end=start + len(piece), cost=self._count(piece))
-            for window in _windows(self._text, block.start, block.end)
-            for offset, piece in splitter.chunk_indices(self._text[window])
-            for start in [window.start + offset]
+            block._replace(start=start, end=end, cost=self._count(self._text[start:end]))
+            for start, end in self._pieces(splitter, block, longest)
         ]
+
+    def _pieces(
+        self, splitter: TextSplitter, block: _Stretch, window: int
+    ) -> Iterator[tuple[int, int]]:
+        """Cut a stretch at a time: before each cut the splitter looks at all that it is given."""
+        start = block.start
+        while start < block.end:
+            stop = min(start + window, block.end)
+            pieces = splitter.chunk_indices(self._text[start:stop])
+            # The last one may go on behind the window.
+            whole = pieces[:-1] if stop < block.end and len(pieces) > 1 else pieces
+            yield from ((start + at, start + at + len(piece)) for at, piece in whole)
+            start = start + pieces[len(whole)][0] if len(whole) < len(pieces) else stop
 
     def _merge(self, one: _Stretch, other: _Stretch) -> _Stretch | None:
         """Join two whole sections if one is short, they are close, and the budget allows."""
@@ -254,17 +262,6 @@ class _Packer:
             path = tuple(_halved(heading) for heading in path if len(heading) > 1)
             title = _halved(title) if title and len(title) > 1 else None
         return Header(None, (), 0)
-
-
-def _windows(text: str, start: int, end: int) -> Iterator[slice]:
-    """Divide a range for the splitter, which looks at all that is left before every cut."""
-    while end - start > WINDOW:
-        last = start + WINDOW
-        space = text.rfind(" ", last - WINDOW // 4, last)
-        cut = space if space >= 0 else last
-        yield slice(start, cut)
-        start = cut
-    yield slice(start, end)
 
 
 def _halved(text: str) -> str:

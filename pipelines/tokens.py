@@ -21,7 +21,19 @@ BATCH_CHARACTERS = 1 << 20
 # A word, or a mark at which WordPiece and byte-level BPE cut in any case; what else separates
 # words in some script only makes the words that are remembered longer.
 _MARKS = "!-/:-@\\[-`{-~\u2010-\u2027\u2030-\u205e\u3000-\u303f\uff01-\uff0f\uff1a-\uff20"
-_WORD = re.compile(rf"\s*[^\s{_MARKS}]{{1,100}}|\s*[{_MARKS}]|\s+")
+# Ideographs need no space between words, so that a cut is looked for at each of them: short
+# words keep each look from meeting many new ones. Tokenizers of BERT cut at every one of these.
+_IDEOGRAPHS = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
+
+
+def _words(most_ideographs: int) -> re.Pattern[str]:
+    return re.compile(
+        rf"\s*[{_IDEOGRAPHS}]{{1,{most_ideographs}}}|\s*[^\s{_MARKS}{_IDEOGRAPHS}]{{1,100}}"
+        rf"|\s*[{_MARKS}]|\s+"
+    )
+
+
+_SHORT, _SINGLE = _words(16), _words(1)
 
 
 class TokenCounter:
@@ -34,12 +46,13 @@ class TokenCounter:
     def __init__(self, tokenizer: Tokenizer | None) -> None:
         self._tokenizer = tokenizer
         self._known: dict[str, int] = {}
+        self._word = _SINGLE if tokenizer and _cuts_ideographs(tokenizer) else _SHORT
 
     def __call__(self, text: str) -> int:
         """Tokens of a text without the special ones."""
         if self._tokenizer is None:
             return ceil(len(text) / CHARACTERS_PER_TOKEN)
-        words = _WORD.findall(text)
+        words = self._word.findall(text)
         known = self._known
         if new := {word for word in words if word not in known}:
             self._learn(self._tokenizer, list(new))
@@ -54,6 +67,14 @@ class TokenCounter:
     def _learn(self, tokenizer: Tokenizer, words: list[str]) -> None:
         encodings = tokenizer.encode_batch_fast(words, add_special_tokens=False)
         self._known.update(zip(words, map(len, encodings), strict=True))
+
+
+def _cuts_ideographs(tokenizer: Tokenizer) -> bool:
+    """Whether it makes a word of each of them."""
+    sample = "中国人民大会"
+    return len(tokenizer.encode(sample, add_special_tokens=False)) == sum(
+        len(tokenizer.encode(each, add_special_tokens=False)) for each in sample
+    )
 
 
 def load_tokenizer(tokenizer_json: str) -> Tokenizer:

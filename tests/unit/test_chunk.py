@@ -116,6 +116,19 @@ def test_counting_by_words_is_exact_for_the_default_model(content):
     assert TokenCounter(TOKENIZER)(content) == tokens(content)
 
 
+@given(st.text("的是在国人学生大会。，a ", max_size=200))
+def test_counting_ideographs_is_exact_for_the_default_model(content):
+    assert TokenCounter(TOKENIZER)(content) == tokens(content)
+
+
+def test_a_line_without_any_space_is_cut_where_it_is_full():
+    content = "".join(chr(0x4E00 + number * 7919 % 20_000) for number in range(5_000))
+    chunks = chunk(Parsed(content, (Block(0, len(content)),), "text/plain"))
+    assert "".join(each.text for each in chunks) == content
+    lengths = [tokens(each.passage) for each in chunks]
+    assert min(lengths[:-1]) >= 62, "only the last one is not nearly full"
+
+
 def test_a_heading_stays_with_what_follows_it():
     chunks = of_markdown("# Bows\n\n## Drying\n\n" + "It dries slowly in the loft. " * 30)
     assert chunks[0].text.startswith("# Bows\n\n## Drying\n\nIt dries")
