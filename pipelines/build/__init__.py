@@ -7,7 +7,12 @@ ingest_worker(settings)     what works the ledger off beside them
 rerank_worker(settings)     what scores, and embeds queries, beside them
 """
 
-from pipelines.build.distributed import distributed, required_redis
+from pipelines.build.distributed import (
+    distributed,
+    file_store,
+    required_redis,
+    server_store,
+)
 from pipelines.build.embedded import embedded
 from pipelines.build.parts import OK, Models, Part, Twofold, chosen_models
 from pipelines.build.serving import serving
@@ -22,9 +27,11 @@ __all__ = [
     "chosen_models",
     "distributed",
     "embedded",
+    "file_store",
     "ingest_worker",
     "required_redis",
     "rerank_worker",
+    "server_store",
     "serving",
     "worker_streams",
 ]
