@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import mkdtemp
@@ -13,6 +14,12 @@ from tests.support.s3 import BUCKET, environment, s3_endpoint
 
 IN_MEMORY = Path("/dev/shm")
 ENOUGH = 2**31  # bytes; a container has 64 MB there, and a full one kills whoever has mapped it
+
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and they pass that on to
+# the processes that they start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
