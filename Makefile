@@ -1,7 +1,7 @@
 # Two commands matter to a newcomer: `make demo` and `make test`.
 # The environment is built from nothing in .venv; a second call finds its stamp and is instant.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-remote run up test lint types fmt bench bench-rerank bench-scheduler bench-queue bench-quality bench-search bench-overload bench-recovery bench-parse fuzz-parse clean
+.PHONY: help demo demo-remote run up test lint types fmt bench bench-rerank bench-scheduler bench-queue bench-quality bench-search bench-overload bench-recovery bench-parse fuzz fuzz-parse clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -66,6 +66,9 @@ bench-queue: .venv/.test ## B6: a round trip through the rerank queue beside raw
 
 bench-parse: .venv/.test ## B8: parsing and chunking beside the libraries alone, and beside hostile files
 	@$(BIN)/python benchmarks/parse.py
+
+fuzz: .venv/.test ## 50,000 requests made up from the OpenAPI document; ARGS="--seed 1 --count 5000"
+	@$(BIN)/python benchmarks/fuzz_api.py $(ARGS)
 
 fuzz-parse: .venv/.test ## thousands of damaged files of each format through the sandbox
 	@$(BIN)/python benchmarks/fuzz.py

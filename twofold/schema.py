@@ -35,14 +35,36 @@ MAX_GROUP = 20
 MAX_CONTEXT = 5
 MAX_BATCH = 32
 
+TAILS = ("/content", "/chunks", "/events", "/retry")
+"""What follows the id of a document in the paths of the API."""
+
+
+def _addressable(document_id: str) -> str:
+    """An id is a part of paths, and a document that no path leads to could never be removed."""
+    if any(character < " " or character == "\x7f" for character in document_id):
+        raise ValueError("it holds a line break or another control character")
+    if not {".", ".."}.isdisjoint(document_id.split("/")):
+        raise ValueError("it has '.' or '..' between slashes, which clients take out of addresses")
+    if document_id.endswith(TAILS):
+        raise ValueError(f"it ends like a path of the API; no id ends in {', '.join(TAILS)}")
+    return document_id
+
+
+COLLECTION = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 CollectionName: TypeAlias = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", strip_whitespace=True)
+    str, StringConstraints(pattern=COLLECTION, strip_whitespace=True)
 ]
 QueryText: TypeAlias = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_QUERY_CHARACTERS, strip_whitespace=True)
 ]
 Instruction: TypeAlias = Annotated[str, StringConstraints(max_length=4096)]
-DocumentId: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+DocumentId: TypeAlias = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=255),
+    AfterValidator(_addressable),
+    Field(json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f]*$"}),
+]
+
 MetadataKey: TypeAlias = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}$")
 ]
@@ -81,6 +103,11 @@ class _Request(BaseModel):
     """What comes in: an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+def with_examples(*bodies: dict[str, JsonValue]) -> ConfigDict:
+    """For `model_config` of a request: what the OpenAPI document shows of it."""
+    return ConfigDict(json_schema_extra={"examples": list(bodies)})
 
 
 class _Response(BaseModel):
@@ -161,6 +188,10 @@ class AcceptedDocument(Document):
 class DocumentText(_Request):
     """A document that comes as text in JSON rather than as a file."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["id"]}, {"required": ["name"]}]}
+    )
+
     id: DocumentId | None = None
     name: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
     text: Annotated[str, StringConstraints(min_length=1)]
@@ -177,6 +208,21 @@ class DocumentText(_Request):
 class AddDocuments(_Request):
     """Body of `POST /documents` as JSON; files come as multipart instead."""
 
+    model_config = with_examples(
+        {"documents": [{"name": "note.txt", "text": "Rye dough ferments faster."}]},
+        {
+            "documents": [
+                {
+                    "id": "bread/rye",
+                    "text": "# Rye\n\nRye dough ferments faster.",
+                    "media_type": "text/markdown",
+                    "metadata": {"year": 2024, "tags": ["bread"]},
+                }
+            ],
+            "collection": "baking",
+        },
+    )
+
     documents: Annotated[list[DocumentText], Field(min_length=1, max_length=1_000)]
     collection: CollectionName = "default"
 
@@ -190,6 +236,8 @@ class FileHash(_Request):
 
 class CompareDocuments(_Request):
     """Body of `POST /documents/compare`: what would be uploaded, without its bytes."""
+
+    model_config = with_examples({"files": [{"name": "note.txt", "sha256": "0f" * 32}]})
 
     files: Annotated[list[FileHash], Field(min_length=1, max_length=1_000)]
     collection: CollectionName = "default"
@@ -278,7 +326,9 @@ class Condition(_Request):
     contains: str | None = None
     prefix: Annotated[str, StringConstraints(min_length=1)] | None = None
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", populate_by_name=True, json_schema_extra={"minProperties": 2}
+    )
 
     @model_validator(mode="after")
     def _asks_something(self) -> Self:
@@ -409,20 +459,15 @@ class Fusion(_Request):
 class SearchRequest(_Request):
     """Body of `POST /search`."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {"query": "how long does a bow dry before it is tillered?"},
-                {
-                    "query": "how long does a bow dry before it is tillered?",
-                    "collection": "default",
-                    "limit": 5,
-                    "filter": {"and": [{"key": "year", "gte": 2020}]},
-                    "rerank": {"depth": 20},
-                    "deadline_ms": 2000,
-                },
-            ]
+    model_config = with_examples(
+        {"query": "how long does a bow dry before it is tillered?"},
+        {
+            "query": "how long does a bow dry before it is tillered?",
+            "collection": "default",
+            "limit": 5,
+            "filter": {"and": [{"key": "year", "gte": 2020}]},
+            "rerank": {"depth": 20},
+            "deadline_ms": 2000,
         },
     )
 
@@ -605,6 +650,11 @@ class NewApiKey(ApiKey):
 class CreateKey(_Request):
     """Body of `POST /keys`. The key belongs to the tenant of the key that asks."""
 
+    model_config = with_examples(
+        {"name": "the website's"},
+        {"name": "nightly upload", "scopes": ["read", "write"], "expires_in_days": 90},
+    )
+
     name: Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
     scopes: Annotated[list[ApiScope], Field(min_length=1, max_length=3)] = Field(
         default=["read"],
@@ -627,6 +677,10 @@ class KeyList(_Response):
 
 class SearchBatch(_Request):
     """Body of `POST /search/batch`: searches that are answered side by side."""
+
+    model_config = with_examples(
+        {"searches": [{"query": "how hot is the oven?"}, {"query": "rye", "limit": 3}]}
+    )
 
     searches: Annotated[list[SearchRequest], Field(min_length=1, max_length=MAX_BATCH)]
 

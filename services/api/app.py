@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from pipelines.build import Twofold
 from pipelines.settings import Settings
-from services.api import auth, errors
+from services.api import auth, described, errors
 from services.api.audit import Audit
 from services.api.auth import Doorkeeper, Gate, doorkeeper
 from services.api.browsers import OwnMachineOnly, SecurityHeaders
@@ -35,6 +35,18 @@ Upload with `POST /documents`, ask with `POST /search`. Offsets count code point
 `GET /documents/{id}/content` returns. Every error has the same shape and says what to do.
 """
 
+
+TAGS = [
+    {"name": "documents", "description": "Upload, watch, read and remove."},
+    {"name": "search", "description": "Both stages, with what each of them did."},
+    {
+        "name": "models",
+        "description": "The embedder and the reranker alone, in the formats of Cohere, Jina, vLLM, "
+        "OpenAI and text-embeddings-inference.",
+    },
+    {"name": "keys", "description": "The API keys of the tenant whose key asks."},
+    {"name": "health", "description": "For load balancers, and for people in a hurry."},
+]
 
 FAILURE = {
     "description": "What was wrong, and what to do.",
@@ -61,6 +73,7 @@ def create_app(twofold: Twofold) -> FastAPI:
         title="Twofold",
         version=__version__,
         description=DESCRIPTION,
+        openapi_tags=TAGS,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         middleware=middleware(settings, door, quotas),
         lifespan=lifespan,
@@ -136,4 +149,5 @@ def openapi(app: FastAPI) -> dict[str, Any]:
         )
         document["components"]["schemas"] |= definitions["$defs"]
         auth.declare(document)
+        described.describe(document)
     return app.openapi_schema or {}

@@ -125,5 +125,9 @@ def from_http(error: HTTPException, request: Request) -> TwofoldError:
             return errors.NotFound(path=request.url.path)
         case 405:
             return errors.MethodNotAllowed(method=request.method, path=request.url.path)
+        case 400 if isinstance(error.__cause__, UnicodeDecodeError):
+            return errors.MalformedRequest(reason="it is not valid UTF-8")
+        case 400 if isinstance(error.__cause__, RecursionError):
+            return errors.MalformedRequest(reason="it nests too deep")
         case _:
             return errors.MalformedRequest(reason=str(error.detail))

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.api.errors import response_of
 from twofold.errors import MalformedRequest, TooLarge, TooSlow
 
+LENGTH_DIGITS = 18  # more bytes than there are on Earth, and few enough for `int`
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -71,8 +72,8 @@ class BodyLimit:
             return
         cap = self.cap(scope)
         declared = Headers(scope=scope).get("content-length", "0")
-        if not declared.isdecimal():
-            refusal = MalformedRequest(reason="the Content-Length header is not a number")
+        if not declared.isdecimal() or len(declared) > LENGTH_DIGITS:
+            refusal = MalformedRequest(reason="the Content-Length header is no number of bytes")
             await response_of(refusal, scope["state"]["request_id"])(scope, receive, send)
             return
         if int(declared) > cap:

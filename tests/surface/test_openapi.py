@@ -6,7 +6,19 @@ from typing import Any
 
 import pytest
 
+from services.api.described import SAMPLE
 from tests.support.service import running
+from twofold.errors import (
+    ConnectionFailed,
+    MethodNotAllowed,
+    ParseError,
+    RequestError,
+    ServiceError,
+    StartupError,
+    TwofoldError,
+    UnexpectedResponse,
+)
+from twofold.schema import ErrorBody
 
 pytestmark = pytest.mark.anyio
 
@@ -79,10 +91,49 @@ async def test_every_operation_says_what_it_does_and_how_it_fails(
 
 
 async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
-    schemas = document["components"]["schemas"]
     for reference in references(document):
-        assert reference.removeprefix("#/components/schemas/") in schemas
+        _, components, kind, name = reference.split("/")
+        assert name in document[components][kind]
 
 
 async def test_a_search_comes_with_examples(document: dict[str, Any]) -> None:
     assert document["components"]["schemas"]["SearchRequest"]["examples"]
+
+
+async def test_every_failure_that_is_listed_has_the_shape_of_errors(
+    document: dict[str, Any],
+) -> None:
+    for name, operation in operations(document):
+        for status, response in operation["responses"].items():
+            listed = response.get("content", {}).get("application/json", {}).get("examples", {})
+            for code in listed:
+                shown = ErrorBody.model_validate(document["components"]["examples"][code]["value"])
+                assert shown.error.code == code, name
+                assert f"`{code}`" in response["description"], (name, status)
+
+
+async def test_what_asks_for_a_key_says_what_comes_without(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        guarded = {"401", "403", "429", "503"} <= set(operation["responses"])
+        assert guarded == bool(operation["security"]), name
+        if guarded:
+            assert "WWW-Authenticate" in operation["responses"]["401"]["headers"], name
+            assert "Retry-After" in operation["responses"]["429"]["headers"], name
+            assert "Retry-After" in operation["responses"]["503"]["headers"], name
+
+
+async def test_every_tag_is_explained(document: dict[str, Any]) -> None:
+    used = {tag for _, operation in operations(document) for tag in operation["tags"]}
+    assert used == {tag["name"] for tag in document["tags"] if tag["description"]}
+
+
+def test_every_error_that_an_answer_may_carry_has_a_sample() -> None:
+    said_by_default = {TwofoldError, RequestError, ServiceError, MethodNotAllowed}
+    carried = set(tree(TwofoldError)) - set(tree(StartupError)) - said_by_default
+    assert set(SAMPLE) == carried - {ParseError, ConnectionFailed, UnexpectedResponse}
+
+
+def tree(root: type[TwofoldError]) -> Iterator[type[TwofoldError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from tree(child)

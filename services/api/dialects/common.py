@@ -8,13 +8,17 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     StringConstraints,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from pipelines.tokenizing import ModelTokens
 from twofold.schema import MAX_QUERY_CHARACTERS
 
+NULL = {"type": "null"}
 MAX_DOCUMENTS = 1_000
 """Texts that one request may have scored, as with Cohere."""
 MAX_INPUTS = 2_048
@@ -55,6 +59,26 @@ class Asked(BaseModel):
         if isinstance(body, dict):
             return {field: value for field, value in body.items() if value is not None}
         return body
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Say of what may be absent that it may be null as well."""
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        for name, field in schema["properties"].items():
+            if name not in schema.get("required", ()):
+                schema["properties"][name] = nullable(field)
+        return schema
+
+
+def nullable(schema: JsonSchemaValue) -> JsonSchemaValue:
+    """The schema of a value, or of null."""
+    told: JsonSchemaValue = {
+        key: schema[key] for key in ("title", "description", "default") if key in schema
+    }
+    kinds = schema.get("anyOf") or [{key: schema[key] for key in schema if key not in told}]
+    return {"anyOf": [*(kind for kind in kinds if kind != NULL), NULL], **told}
 
 
 class Answered(BaseModel):

@@ -18,6 +18,7 @@ from twofold.schema import (
     Or,
     QueryText,
     Scalar,
+    with_examples,
 )
 
 Operator: TypeAlias = Literal[
@@ -80,6 +81,14 @@ class RetrievalSetting(Asked):
 
 class DifyRetrieval(Asked):
     """Body of `POST /retrieval`; `knowledge_id` names the collection."""
+
+    model_config = with_examples(
+        {
+            "knowledge_id": "default",
+            "query": "how hot is the oven?",
+            "retrieval_setting": {"top_k": 5, "score_threshold": 0.0},
+        }
+    )
 
     knowledge_id: CollectionName
     query: QueryText

@@ -15,6 +15,7 @@ from services.api.dialects.common import (
     Usage,
     only,
 )
+from twofold.schema import with_examples
 
 KINDS: dict[str, TextKind] = {
     "query": "query",
@@ -57,6 +58,11 @@ class OpenAiEmbed(Asked):
     OpenAI's format knows no queries; texts are embedded as passages unless `input_type` (or
     `prompt_name`) says `query`.
     """
+
+    model_config = with_examples(
+        {"input": ["Rye is a cereal.", "The oven is at 250 degrees."], "model": "any"},
+        {"input": "how hot is the oven?", "input_type": "query", "encoding_format": "base64"},
+    )
 
     input: Inputs
     model: ModelName | None = None
@@ -105,6 +111,8 @@ class OpenAiEmbedded(Answered):
 class TeiEmbed(Asked):
     """Body of `POST /embed`."""
 
+    model_config = with_examples({"inputs": ["Rye is a cereal."], "truncate": True})
+
     inputs: Inputs
     truncate: bool = Field(
         default=True, description="False: refuse with 413 if the model would see a part only."
@@ -120,6 +128,8 @@ class TeiEmbed(Asked):
 
 class TeiTokenize(Asked):
     """Body of `POST /tokenize`."""
+
+    model_config = with_examples({"inputs": ["Rye is a cereal."]})
 
     inputs: Inputs
     add_special_tokens: bool = True

@@ -2,7 +2,16 @@
 
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AliasChoices, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AliasChoices,
+    Discriminator,
+    Field,
+    GetJsonSchemaHandler,
+    Tag,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from services.api.dialects.common import (
     MAX_DOCUMENTS,
@@ -17,6 +26,7 @@ from services.api.dialects.common import (
     Usage,
     only,
 )
+from twofold.schema import with_examples
 
 TopN: TypeAlias = Annotated[int, Field(ge=0, description="Best so many; 0 or absent: all.")]
 TokensPerDocument: TypeAlias = Annotated[
@@ -46,6 +56,15 @@ def texts_of(documents: list[str | TextDocument]) -> list[str]:
 
 class CohereRerank(Asked):
     """Body of `POST /v2/rerank`."""
+
+    model_config = with_examples(
+        {
+            "model": "any",
+            "query": "how hot is the oven?",
+            "documents": ["Rye is a cereal.", "The oven is at 250 degrees."],
+            "top_n": 1,
+        }
+    )
 
     model: ModelName | None = None
     query: Query
@@ -106,6 +125,14 @@ class CohereReranked(Answered):
 class JinaRerank(Asked):
     """Body of `POST /v1/rerank` and `/rerank`: of Jina, of vLLM, and of Cohere's version 1."""
 
+    model_config = with_examples(
+        {
+            "query": "how hot is the oven?",
+            "documents": ["Rye is a cereal.", {"text": "The oven is at 250 degrees."}],
+            "return_documents": False,
+        }
+    )
+
     model: ModelName | None = None
     query: Query
     documents: Documents
@@ -150,6 +177,10 @@ class JinaReranked(Answered):
 class TeiRerank(Asked):
     """Body of `POST /rerank` with `texts` in place of `documents`."""
 
+    model_config = with_examples(
+        {"query": "how hot is the oven?", "texts": ["Rye is a cereal.", "250 degrees."]}
+    )
+
     query: Query
     texts: Texts
     truncate: bool = Field(
@@ -192,6 +223,10 @@ AnyRerank: TypeAlias = Annotated[
 OneOrMore: TypeAlias = Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_DOCUMENTS)]
 
 
+SIDE_1 = ("data_1", "text_1", "queries")
+SIDE_2 = ("data_2", "text_2", "documents")
+
+
 class ScorePairs(Asked):
     """Body of `POST /v1/score`: one side and the other, one and many or equally many.
 
@@ -199,22 +234,32 @@ class ScorePairs(Asked):
     `documents`; the first of them holds the queries.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"text_1": "how hot is the oven", "text_2": ["250 degrees.", "Rye is a cereal."]},
-                {"queries": ["how hot", "which grain"], "documents": ["250 degrees.", "Rye."]},
-            ]
-        }
+    model_config = with_examples(
+        {"text_1": "how hot is the oven", "text_2": ["250 degrees.", "Rye is a cereal."]},
+        {"queries": ["how hot", "which grain"], "documents": ["250 degrees.", "Rye."]},
     )
 
     model: ModelName | None = None
-    data_1: OneOrMore = Field(validation_alias=AliasChoices("data_1", "text_1", "queries"))
-    data_2: OneOrMore = Field(validation_alias=AliasChoices("data_2", "text_2", "documents"))
+    data_1: OneOrMore = Field(validation_alias=AliasChoices(*SIDE_1))
+    data_2: OneOrMore = Field(validation_alias=AliasChoices(*SIDE_2))
     instruction: Instruction | None = None
     truncate_prompt_tokens: PromptTokens | None = None
     user: str | None = None
     priority: Priority = None
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Say that each side may have any of its names."""
+        schema = super().__get_pydantic_json_schema__(core_schema, handler)
+        schema.pop("required")
+        named = []
+        for names in (SIDE_1, SIDE_2):
+            for name in names:
+                schema["properties"][name] = schema["properties"][names[0]]
+            named.append({"oneOf": [{"required": [name]} for name in names]})
+        return schema | {"allOf": named}
 
     @property
     def pairs(self) -> list[tuple[str, str]]:

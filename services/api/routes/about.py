@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from pipelines.build import Twofold
 from pipelines.tokenizing import ExactTokens, Token
+from services.api.described import fails
 from services.api.dialects.about import ServedModel, ServedModels, TeiInfo
 from services.api.dialects.common import MAX_DOCUMENTS, MAX_INPUTS
 from services.api.dialects.embedding import TeiToken, TeiTokenize
@@ -19,7 +20,7 @@ from services.api.embedding import lent
 from services.api.parts import Parts
 from services.api.routes.embeddings import listed
 from twofold import __version__
-from twofold.errors import NotServed
+from twofold.errors import NotServed, Unavailable
 
 Role: TypeAlias = Literal["embedder", "reranker"]
 
@@ -57,6 +58,7 @@ async def list_models(parts: Parts, about: About) -> ServedModels:
     "/info",
     operation_id="model_info",
     summary="The model, as TEI describes it",
+    responses=fails(NotServed, Unavailable),
     response_model_exclude_none=True,
 )
 async def info(parts: Parts, about: About) -> TeiInfo:
@@ -87,7 +89,12 @@ def info_of_embedder(parts: Twofold) -> TeiInfo:
     )
 
 
-@router.post("/tokenize", operation_id="tokenize", summary="Tokenize, as TEI does")
+@router.post(
+    "/tokenize",
+    operation_id="tokenize",
+    summary="Tokenize, as TEI does",
+    responses=fails(NotServed),
+)
 def tokenize(body: TeiTokenize, parts: Parts, about: About) -> list[list[TeiToken]]:
     """Texts in the tokens of the embedder; `/reranker/tokenize` is for the other model."""
     tokens = parts.rerank_tokens if about == "reranker" else parts.embed_tokens

@@ -11,11 +11,21 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from pipelines.build import Twofold
 from pipelines.documents import Upload
+from services.api.described import STORE, fails
 from services.api.parts import InCollection, Parts, Quota, Tenant
 from services.api.uploads import batch_of
-from twofold.errors import DocumentNotFound
+from twofold.errors import (
+    CollectionNotFound,
+    Conflict,
+    ContentNotReady,
+    DocumentNotFound,
+    EmbedderMismatch,
+    NotFound,
+    UnsupportedFormat,
+)
 from twofold.names import document_name
 from twofold.schema import (
+    COLLECTION,
     AcceptedDocument,
     AcceptedDocuments,
     CollectionName,
@@ -31,6 +41,8 @@ from twofold.schema import (
 
 LOOK_S = 0.1  # seconds between two looks at the ledger while a caller waits
 WATCH_S = 3_600.0  # seconds after which a stream of events ends; the client may open another
+
+MISSING = (NotFound, CollectionNotFound, DocumentNotFound)
 
 router = APIRouter(tags=["documents"])
 
@@ -58,21 +70,30 @@ UPLOAD_BODY = {
                     "properties": {
                         "files": {
                             "type": "array",
+                            "minItems": 1,
                             "items": {"type": "string", "format": "binary"},
                         },
-                        "collection": {"type": "string", "default": "default"},
-                        "metadata": {"type": "string", "contentMediaType": "application/json"},
+                        "collection": {
+                            "type": "string",
+                            "pattern": COLLECTION,
+                            "default": "default",
+                        },
+                        "metadata": {
+                            "type": "string",
+                            "contentMediaType": "application/json",
+                            "examples": ['{"year": 2024, "tags": ["bread"]}'],
+                        },
                         "wait": {"type": "number", "minimum": 0, "maximum": 300},
-                        "id": {"type": "string", "maxLength": 255},
+                        "id": {
+                            "type": "string",
+                            "minLength": 1,
+                            "maxLength": 255,
+                            "description": "Where there is one file.",
+                        },
                     },
                 }
             },
-            "application/json": {
-                "schema": {"$ref": "#/components/schemas/AddDocuments"},
-                "example": {
-                    "documents": [{"name": "note.txt", "text": "Rye dough ferments faster."}]
-                },
-            },
+            "application/json": {"schema": {"$ref": "#/components/schemas/AddDocuments"}},
         },
     }
 }
@@ -84,6 +105,7 @@ UPLOAD_BODY = {
     operation_id="add_documents",
     summary="Upload files or texts",
     openapi_extra=UPLOAD_BODY,
+    responses=fails(EmbedderMismatch, UnsupportedFormat, *STORE),
 )
 async def add_documents(
     request: Request,
@@ -129,6 +151,7 @@ async def add_documents(
     "/documents/compare",
     operation_id="compare_documents",
     summary="Which files need no upload",
+    responses=fails(*STORE),
 )
 async def compare_documents(
     body: CompareDocuments, parts: Parts, tenant: Tenant
@@ -146,7 +169,12 @@ async def compare_documents(
     )
 
 
-@router.get("/documents", operation_id="list_documents", summary="List documents")
+@router.get(
+    "/documents",
+    operation_id="list_documents",
+    summary="List documents",
+    responses=fails(CollectionNotFound, *STORE),
+)
 async def list_documents(
     parts: Parts,
     tenant: Tenant,
@@ -167,13 +195,23 @@ async def get_document(where: Where, parts: Parts) -> Document:
     return await parts.store.get_document(*where)
 
 
-@router.get("/documents/{document_id:path}/content", operation_id="get_document_content")
+@router.get(
+    "/documents/{document_id:path}/content",
+    operation_id="get_document_content",
+    summary="The text of a document",
+    responses=fails(*MISSING, ContentNotReady, *STORE),
+)
 async def get_document_content(where: Where, parts: Parts) -> DocumentContent:
     """The extracted text of the live version: what every offset of the document counts in."""
     return await parts.documents.content(*where)
 
 
-@router.get("/documents/{document_id:path}/chunks", operation_id="get_document_chunks")
+@router.get(
+    "/documents/{document_id:path}/chunks",
+    operation_id="get_document_chunks",
+    summary="The passages of a document",
+    responses=fails(*MISSING, ContentNotReady, *STORE),
+)
 async def get_document_chunks(where: Where, parts: Parts) -> PassageList:
     """The passages of the live version, in reading order."""
     return await parts.documents.passages(*where)
@@ -182,6 +220,8 @@ async def get_document_chunks(where: Where, parts: Parts) -> PassageList:
 @router.get(
     "/documents/{document_id:path}/events",
     operation_id="watch_document",
+    summary="Watch a document",
+    responses=fails(*MISSING, *STORE),
     response_class=EventSourceResponse,
 )
 async def watch_document(
@@ -203,17 +243,33 @@ async def watch_document(
             return
 
 
-@router.post("/documents/{document_id:path}/retry", status_code=202, operation_id="retry_document")
+@router.post(
+    "/documents/{document_id:path}/retry",
+    status_code=202,
+    operation_id="retry_document",
+    summary="Try a failed document again",
+    responses=fails(*MISSING, Conflict, *STORE),
+)
 async def retry_document(where: Where, parts: Parts) -> Document:
     """Queue a failed document again."""
     return await parts.documents.retry(*where)
 
 
 # Ids may hold slashes, so this path matches everything: it comes after those with a tail.
-router.get("/documents/{document_id:path}", operation_id="get_document")(get_document)
+router.get(
+    "/documents/{document_id:path}",
+    operation_id="get_document",
+    summary="Look at a document",
+    responses=fails(*MISSING, *STORE),
+)(get_document)
 
 
-@router.delete("/documents/{document_id:path}", operation_id="delete_document")
+@router.delete(
+    "/documents/{document_id:path}",
+    operation_id="delete_document",
+    summary="Remove a document",
+    responses=fails(*MISSING, *STORE),
+)
 async def delete_document(where: Where, parts: Parts) -> Document:
     """Remove a document; it is gone from search when this answers. Returns what was removed."""
     return await parts.documents.delete(*where)

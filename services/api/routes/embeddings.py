@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 
 from pipelines.build import Twofold
 from services.api.deadline import DEFAULT_MS, DeadlineMs
+from services.api.described import MODEL, fails
 from services.api.dialects.common import usage_of
 from services.api.dialects.embedding import (
     KINDS,
@@ -16,6 +17,7 @@ from services.api.dialects.embedding import (
 )
 from services.api.embedding import Embedded, embed, lent, to_base64
 from services.api.parts import Parts
+from twofold.errors import TextTooLong
 
 router = APIRouter(tags=["models"])
 
@@ -25,6 +27,7 @@ router = APIRouter(tags=["models"])
     operation_id="embed_openai",
     summary="Embed, as OpenAI does",
     response_model=OpenAiEmbedded,
+    responses=fails(*MODEL),
 )
 async def embed_openai(
     body: OpenAiEmbed, parts: Parts, deadline_ms: DeadlineMs = DEFAULT_MS
@@ -59,7 +62,11 @@ def answer_openai(parts: Twofold, embedded: Embedded, base64: bool) -> Response:
 
 
 @router.post(
-    "/embed", operation_id="embed", summary="Embed, as TEI does", response_model=list[list[float]]
+    "/embed",
+    operation_id="embed",
+    summary="Embed, as TEI does",
+    response_model=list[list[float]],
+    responses=fails(*MODEL, TextTooLong),
 )
 async def embed_tei(body: TeiEmbed, parts: Parts, deadline_ms: DeadlineMs = DEFAULT_MS) -> Response:
     """Embed texts, as passages unless `prompt_name` says `query`, in the format of TEI.

@@ -11,9 +11,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request
 
 from services.api.auth import Doorkeeper
+from services.api.described import fails
 from services.api.parts import Tenant
 from twofold.apikeys import KeyFile, public
-from twofold.errors import KeysUnchangeable
+from twofold.errors import KeyNotFound, KeysUnchangeable, NotFound, StorageFull
 from twofold.schema import ApiKey, CreateKey, KeyList, NewApiKey
 
 router = APIRouter(tags=["keys"])
@@ -44,7 +45,13 @@ def key_file(door: Door) -> KeyFile:
 File = Annotated[KeyFile, Depends(key_file)]
 
 
-@router.post("/keys", status_code=201, operation_id="create_key", summary="Make a key")
+@router.post(
+    "/keys",
+    status_code=201,
+    operation_id="create_key",
+    summary="Make a key",
+    responses=fails(KeysUnchangeable, StorageFull),
+)
 async def create_key(body: CreateKey, file: File, door: Door, tenant: Tenant) -> NewApiKey:
     """Make a key for your tenant. It is shown in this answer and nowhere else, ever."""
     made = await asyncio.to_thread(
@@ -58,14 +65,24 @@ async def create_key(body: CreateKey, file: File, door: Door, tenant: Tenant) ->
     return made
 
 
-@router.get("/keys", operation_id="list_keys", summary="List keys")
+@router.get(
+    "/keys",
+    operation_id="list_keys",
+    summary="List keys",
+    responses=fails(KeysUnchangeable),
+)
 async def list_keys(file: File, tenant: Tenant) -> KeyList:
     """The keys of your tenant, expired ones too; a key itself cannot be shown again."""
     keys = await asyncio.to_thread(file.read)
     return KeyList(keys=[public(key) for key in keys if key.tenant == tenant])
 
 
-@router.delete("/keys/{key_id}", operation_id="revoke_key", summary="Revoke a key")
+@router.delete(
+    "/keys/{key_id}",
+    operation_id="revoke_key",
+    summary="Revoke a key",
+    responses=fails(NotFound, KeyNotFound, KeysUnchangeable, StorageFull),
+)
 async def revoke_key(
     key_id: Annotated[str, Path(max_length=64, description="As the list has it.")],
     file: File,

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 
 from pipelines.build import Twofold
+from services.api.described import MODEL, fails
 from services.api.dialects.common import usage_of
 from services.api.dialects.scoring import (
     AnyRerank,
@@ -35,6 +36,7 @@ router = APIRouter(tags=["models"])
     "/v2/rerank",
     operation_id="rerank_cohere",
     summary="Rerank, as Cohere does",
+    responses=fails(*MODEL),
     response_model_exclude_none=True,
 )
 async def rerank_cohere(
@@ -58,6 +60,7 @@ async def rerank_cohere(
     "/v1/rerank",
     operation_id="rerank_jina",
     summary="Rerank, as Jina and vLLM do",
+    responses=fails(*MODEL),
     response_model_exclude_none=True,
 )
 async def rerank_jina(
@@ -95,6 +98,7 @@ async def rerank_jina(
     "/rerank",
     operation_id="rerank",
     summary="Rerank, as TEI or Jina do",
+    responses=fails(*MODEL, TextTooLong),
     response_model_exclude_none=True,
 )
 async def rerank(

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from services.api.deadline import DEFAULT_MS, DeadlineMs
+from services.api.described import SEARCH, fails
 from services.api.dialects.dify import DifyRecord, DifyRecords, DifyRetrieval
 from services.api.routes.search import Search
 from twofold.schema import Metadata, Result, SearchRequest
@@ -10,7 +11,12 @@ from twofold.schema import Metadata, Result, SearchRequest
 router = APIRouter(tags=["search"])
 
 
-@router.post("/retrieval", operation_id="retrieve_dify", summary="Search, as Dify asks for it")
+@router.post(
+    "/retrieval",
+    operation_id="retrieve_dify",
+    summary="Search, as Dify asks for it",
+    responses=fails(*SEARCH),
+)
 async def retrieve(
     body: DifyRetrieval,
     searches: Search,

@@ -4,6 +4,7 @@ import time
 
 from fastapi import APIRouter, Request
 
+from services.api.described import MODEL, fails
 from services.api.dialects.common import usage_of
 from services.api.dialects.scoring import PairScore, ScoredPairs, ScorePairs
 from services.api.parts import Parts
@@ -13,7 +14,12 @@ router = APIRouter(tags=["models"])
 
 
 @router.post("/score", include_in_schema=False)
-@router.post("/v1/score", operation_id="score", summary="Score pairs, as vLLM does")
+@router.post(
+    "/v1/score",
+    operation_id="score",
+    summary="Score pairs, as vLLM does",
+    responses=fails(*MODEL),
+)
 async def score(body: ScorePairs, parts: Parts, scoring: Scoring, request: Request) -> ScoredPairs:
     """Score one query with many texts, or as many pairs as there are; also at `/score`."""
     room = Room(prompt=body.truncate_prompt_tokens)

@@ -5,9 +5,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 
+from services.api.described import SEARCH, fails
 from services.api.errors import info_of
 from services.api.parts import Parts, Quota, Searching, Tenant
-from twofold.errors import TwofoldError
+from twofold.errors import CursorExpired, RerankRequired, TwofoldError
 from twofold.schema import (
     MAX_LIMIT,
     CollectionName,
@@ -56,7 +57,12 @@ class Searches:
 Search = Annotated[Searches, Depends()]
 
 
-@router.post("/search", operation_id="search", summary="Search, with every option")
+@router.post(
+    "/search",
+    operation_id="search",
+    summary="Search, with every option",
+    responses=fails(*SEARCH, CursorExpired, RerankRequired),
+)
 async def search(body: SearchRequest, searches: Search, request: Request) -> SearchResponse:
     """Recall widely, rerank the head of the list, and return the fused order.
 
@@ -79,7 +85,12 @@ async def search_batch(body: SearchBatch, searches: Search, request: Request) ->
     return SearchAnswers(answers=await asyncio.gather(*map(answer, body.searches)))
 
 
-@router.get("/search", operation_id="search_by_query", summary="Search, from the address bar")
+@router.get(
+    "/search",
+    operation_id="search_by_query",
+    summary="Search, from the address bar",
+    responses=fails(*SEARCH),
+)
 async def search_by_query(
     searches: Search,
     request: Request,
