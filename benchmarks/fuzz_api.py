@@ -56,6 +56,8 @@ def main(
         console.print_json(data=fault)
     total = sum(tally.statuses.total() for tally in tallies.values())
     console.print(f"{total} requests in {seconds:.0f} s, {len(faults)} kinds of fault")
+    if given_up := sum(tally.given_up for tally in tallies.values()):
+        console.print(f"Hypothesis ended {given_up} rounds early, with a recursion of its own")
     if only is None:
         report = {
             "machine": machine(),
@@ -87,6 +89,8 @@ def asked(api: Api, count: int, seed: int, only: list[str] | None) -> dict[str, 
             if each <= 0:
                 break
             tally = api.tries(operation, count=each, at=seed * 1_000 + turn)
+            for fault in tally.faults.keys() - tallies[operation.label].faults.keys():
+                console.print(f"{operation.label}: {fault[:500]}", markup=False, highlight=False)
             tallies[operation.label].take(tally)
             done += tally.statuses.total()
         turn += 1

@@ -52,10 +52,12 @@ class Tally:
 
     Attributes:
         faults: What was wrong, with the shortest request that shows it.
+        given_up: Times that no more requests could be drawn.
     """
 
     statuses: Counter[int] = field(default_factory=Counter)
     faults: dict[str, str] = field(default_factory=dict)
+    given_up: int = 0
 
     def add(self, status: int, faults: list[str], told: str) -> None:
         """Count an answer."""
@@ -66,6 +68,7 @@ class Tally:
     def take(self, other: "Tally") -> None:
         """Count what another has counted."""
         self.statuses += other.statuses
+        self.given_up += other.given_up
         for fault, told in other.faults.items():
             self._keep(fault, told)
 
@@ -134,6 +137,8 @@ class Api:
                 one()
             except Unsatisfiable:  # an operation that takes nothing cannot be asked wrongly
                 assert mode is GenerationMode.NEGATIVE
+            except RecursionError:  # Hypothesis itself, over filters in filters; others go on
+                tally.given_up += 1
         return tally
 
     def _try(self, case: Case, document_id: str | None, tally: Tally) -> None:
