@@ -93,19 +93,18 @@ class Api:
         url: str | httpx.URL,
         *,
         content: bytes | None = None,
-        headers: Mapping[str, str | bytes] | None = None,
+        headers: Mapping[Any, str | bytes] | None = None,
     ) -> httpx.Response:
         """The answer to a request; the key goes along."""
         with_key = {**(headers or {}), "Authorization": f"Bearer {self._key}"}
-        return self.stranger(method, url, content=content, headers=with_key)
+        return self.stranger(method, url, content, with_key)
 
     def stranger(
         self,
         method: str,
         url: str | httpx.URL,
-        *,
-        content: bytes | None = None,
-        headers: Mapping[str, str | bytes] | None = None,
+        content: bytes | None,
+        headers: Mapping[Any, str | bytes],
     ) -> httpx.Response:
         """The answer to a request as it is."""
         request = self._client.build_request(method, url, content=content, headers=headers)
@@ -175,7 +174,7 @@ def faults_of(operation: Mapping[str, Any], response: httpx.Response) -> Iterato
     status = str(response.status_code)
     told = operation["responses"].get(status)
     if told is None:
-        yield f"{status} is not documented: {response.text[:300]}"
+        yield f"{status} is not documented: {sentence(response)}"
         return
     if "x-request-id" not in response.headers:
         yield "it has no request id"
@@ -189,6 +188,14 @@ def faults_of(operation: Mapping[str, Any], response: httpx.Response) -> Iterato
         return
     if code not in examples:
         yield f"{status} with the code '{code}' is not documented"
+
+
+def sentence(response: httpx.Response) -> str:
+    """What an error says, without what is of this one request."""
+    try:
+        return ErrorBody.model_validate_json(response.content).error.message
+    except ValidationError:
+        return response.text[:300]
 
 
 def misfits(case: Case, response: httpx.Response) -> list[str]:

@@ -55,7 +55,7 @@ class OverlapModel:
             raise ThreadKilled
         words = set(pairs.query.split())
         scores = [
-            np.nan if NOT_A_NUMBER in text else len(words & set(text.split())) / len(words)
+            np.nan if NOT_A_NUMBER in text else len(words & set(text.split())) / max(1, len(words))
             for text in pairs.passages
         ]
         truncated = [len(text) > 1_000 for text in pairs.passages]
