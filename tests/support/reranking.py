@@ -8,7 +8,7 @@ import numpy as np
 from pipelines.ports import Pairs, PairScores, RerankProfile
 
 POISON = "poison"
-NOT_A_NUMBER = "nan"
+NOT_A_NUMBER = "not a number"
 FATAL = "fatal"
 
 
