@@ -23,7 +23,7 @@ import uvicorn
 from pydantic import BaseModel, ValidationError
 from qdrant_client import models
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -92,6 +92,8 @@ def _endpoint(
         except Refused as refused:
             envelope = {"status": {"error": str(refused)}, "time": 0.0}
             return JSONResponse(envelope, refused.status)
+        except ClientDisconnect:
+            return Response(status_code=400)  # a client that was killed; nobody reads it
 
     return endpoint
 
