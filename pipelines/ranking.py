@@ -15,7 +15,7 @@ import numpy as np
 
 from pipelines.diversify import marginal_relevance
 from pipelines.fuse import Fused
-from pipelines.ports import Candidate, Chunk
+from pipelines.ports import Chunk
 from twofold.schema import Explanation, Method, RerankReport, Result, Scores, SearchRequest
 
 
@@ -77,13 +77,15 @@ def fingerprint(request: SearchRequest) -> str:
 
 def arrange(ranked: Sequence[Fused], request: SearchRequest) -> tuple[Place, ...]:
     """The order that the request wants of what was ranked: cut, spread out, grouped."""
-    lists = _ListRanks.of([each.recalled.candidate for each in ranked], ranked)
+    lists = _ListRanks.of(ranked)
+    # What no page will show needs no place, unless the ranking is kept for later pages.
+    end = None if request.pages else request.offset + request.limit
     kept = [each for each in ranked if request.min_score is None or each.score >= request.min_score]
     if request.diversity is not None:
         kept = _spread(kept, request.diversity)
     if request.group_by_document is None:
-        return tuple(_place(each, rank, lists) for rank, each in enumerate(kept, 1))
-    groups = _by_document(kept, request.group_by_document)
+        return tuple(_place(each, rank, lists) for rank, each in enumerate(kept[:end], 1))
+    groups = _by_document(kept, request.group_by_document)[:end]
     return tuple(
         replace(
             _place(best, rank, lists),
@@ -121,7 +123,8 @@ class _ListRanks(NamedTuple):
     fused: Mapping[str, int]
 
     @classmethod
-    def of(cls, candidates: Sequence[Candidate], ranked: Sequence[Fused]) -> "_ListRanks":
+    def of(cls, ranked: Sequence[Fused]) -> "_ListRanks":
+        candidates = [each.recalled.candidate for each in ranked]
         ids = [each.chunk.id for each in candidates]
         return cls(
             _ranks(ids, [each.dense for each in candidates]),

@@ -61,7 +61,7 @@ class Search:
         watch = Stopwatch()
         deadline = watch.started + request.deadline_ms / 1000
         if request.cursor is not None:
-            return await self._following(tenant, request, request.cursor, watch)
+            return await self._following(tenant, request, request.cursor, deadline, watch)
         async with in_time(request, deadline):
             found = await self._recall(tenant, request, deadline, watch)
         with watch("fuse"):
@@ -83,10 +83,10 @@ class Search:
         return response(request, ranking, page, watch.timings(outcome))
 
     async def _following(
-        self, tenant: str, request: SearchRequest, cursor: str, watch: Stopwatch
+        self, tenant: str, request: SearchRequest, cursor: str, deadline: float, watch: Stopwatch
     ) -> SearchResponse:
         """A later page: out of the ranking that was kept, without either stage."""
-        async with in_time(request, watch.started + request.deadline_ms / 1000):
+        async with in_time(request, deadline):
             ranking, page = await self.answers.following(tenant, request, cursor)
         return response(request, ranking, page, watch.timings())
 
@@ -99,9 +99,11 @@ class Search:
         mode, dense, sparse = request.recall.mode, None, None
         with watch("embed"):
             if mode != "sparse":
-                instruction = request.recall.instruction or self.instruction
                 dense = await self.queries.of(
-                    tenant, request.query, instruction=instruction, deadline=deadline
+                    tenant,
+                    request.query,
+                    instruction=self._query_instruction(request),
+                    deadline=deadline,
                 )
             if mode != "dense":
                 sparse = self.sparse.embed_query(request.query)
@@ -135,13 +137,16 @@ class Search:
             raise RerankRequired(status=outcome.status)
         return outcome
 
+    def _query_instruction(self, request: SearchRequest) -> str | None:
+        return request.recall.instruction or self.instruction
+
     def _method(self, request: SearchRequest, found: "Found") -> Method:
         """What was chosen where the request left it open."""
         return Method(
             recall=fuse.recall_formula(request.recall.mode, request.recall.fusion),
             fusion=fuse.fusion_formula(self.reranker.profile, request.fusion),
             embedder=self.queries.embedder.name,
-            query_instruction=request.recall.instruction or self.instruction,
+            query_instruction=self._query_instruction(request),
             rerank_instruction=request.rerank.instruction,
             query_cached=found.query_cached,
         )

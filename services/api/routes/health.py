@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from functools import partial
 
 from fastapi import APIRouter, Response
 
@@ -39,9 +40,10 @@ async def ready(parts: Parts, caller: AnyCaller, response: Response) -> Readines
     names = list(parts.parts)
     states = await asyncio.gather(*(state_of(parts.parts[name]) for name in names))
     state = dict(zip(names, states, strict=True))
-    documents: dict[DocumentStatus, int] = {}
+    documents: Counter[DocumentStatus] = Counter()
     if caller and state["store"] == OK:
-        documents, state["store"] = await counted(parts.store, caller.tenant)
+        counting = partial(count, parts.store, caller.tenant, documents)
+        state["store"] = await state_of(Part(counting))
     vital = [name for name, part in parts.parts.items() if part.vital]
     well = all(state[name] == OK for name in vital)
     response.status_code = 200 if well else 503
@@ -50,22 +52,15 @@ async def ready(parts: Parts, caller: AnyCaller, response: Response) -> Readines
         parts=state if caller else {name: veiled(said) for name, said in state.items()},
         embedder=name_of(parts.embedder),
         reranker=parts.reranker.model,
-        documents=documents,
+        documents=dict(documents) if state["store"] == OK else {},
     )
 
 
-async def counted(store: Store, tenant: str) -> tuple[dict[DocumentStatus, int], str]:
-    """The tenant's documents by status, and how the store was."""
-    documents: Counter[DocumentStatus] = Counter()
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            for collection in await store.list_collections(tenant):
-                documents.update(await store.count_documents(tenant, collection.name))
-    except TwofoldError as error:
-        return {}, error.message
-    except TimeoutError:
-        return {}, SILENT
-    return dict(documents), OK
+async def count(store: Store, tenant: str, documents: Counter[DocumentStatus]) -> str:
+    """Add the tenant's documents by status; says how the store was, as a part does."""
+    for collection in await store.list_collections(tenant):
+        documents.update(await store.count_documents(tenant, collection.name))
+    return OK
 
 
 def name_of(embedder: EmbedderIdentity) -> str | None:
