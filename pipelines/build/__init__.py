@@ -1,10 +1,12 @@
 """The only place that chooses implementations. Nothing heavy is imported before it is chosen.
 
-serving(settings)           what an API process serves, in either mode
-embedded(settings)        all of Twofold in this process
-distributed(settings)     the API beside a Qdrant server, Redis and workers
-ingest_worker(settings)     what works the ledger off beside them
-rerank_worker(settings)     what scores, and embeds queries, beside them
+    serving(settings)           what an API process serves, in either mode
+      embedded(settings)        all of Twofold in this process
+      distributed(settings)     the API beside a Qdrant server, Redis and workers
+    ingest_worker(settings)     what works the ledger off beside them
+    rerank_worker(settings)     what scores, and embeds queries, beside them
+
+Everything below takes plain arguments.
 """
 
 from pipelines.build.distributed import (
