@@ -9,13 +9,13 @@ HEAVY = {"torch", "numpy", "redis", "qdrant_client", "qdrant_edge", "celery", "f
 MODELS = {"torch", "transformers", "sentence_transformers"}
 
 
-def loaded_by(module: str, watched: set[str]) -> list[str]:
+def loaded_by(module: str, watched: set[str], *, beside: str = "httpx") -> list[str]:
     """Which of the watched packages the import adds, in a fresh interpreter.
 
     Adds to httpx, that is, which loads rich itself where click happens to be installed.
     """
     program = (
-        "import sys, httpx; before = set(sys.modules); "
+        f"import sys, {beside}; before = set(sys.modules); "
         f"import {module}; print(*sorted({watched!r} & set(sys.modules) - before))"
     )
     command = [sys.executable, "-W", "error", "-c", program]
@@ -25,7 +25,15 @@ def loaded_by(module: str, watched: set[str]) -> list[str]:
 
 
 def test_an_application_that_imports_twofold_gets_nothing_heavy():
-    assert loaded_by("twofold", HEAVY | MODELS | {"typer", "rich"}) == []
+    assert loaded_by("twofold.client, twofold.async_client", HEAVY | MODELS | {"typer"}) == []
+
+
+def test_nothing_is_loaded_before_a_client_is_asked_for():
+    assert loaded_by("twofold", {"httpx", "pydantic", "asyncio"}, beside="typing") == []
+
+
+def test_who_does_not_await_does_not_pay_for_it():
+    assert loaded_by("twofold.client", {"asyncio", "twofold.async_client"}) == []
 
 
 def test_the_command_line_gets_nothing_heavy():

@@ -1,0 +1,228 @@
+"""The client that awaits: the methods of `Client`, for programs that run on an event loop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self, Unpack
+
+import httpx
+
+from twofold import calls
+from twofold.answers import Events, failure, read
+from twofold.calls import Answer, Call, SearchOptions
+from twofold.connection import Connection
+from twofold.errors import TwofoldError
+from twofold.schema import (
+    AcceptedDocument,
+    AcceptedDocuments,
+    Document,
+    DocumentContent,
+    DocumentStatus,
+    DocumentText,
+    Health,
+    Metadata,
+    PassageList,
+    Readiness,
+    SearchAnswer,
+    SearchRequest,
+    SearchResponse,
+)
+from twofold.tries import connection_failed, polls
+from twofold.uploads import Paths, file_batches, joined, named, pending, text_batches, updated
+
+
+class AsyncClient(Connection):
+    """The methods and arguments of `Client`, to be awaited or iterated with `async for`."""
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout: float = 30.0,
+        retries: int = 3,
+        backoff: float = 0.25,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        super().__init__(base_url, api_key, timeout, retries, backoff)
+        self._http = httpx.AsyncClient(
+            base_url=self.base_url, headers=self._headers, transport=transport
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def add_files(
+        self,
+        paths: Paths,
+        *,
+        collection: str = "default",
+        metadata: Metadata | None = None,
+        wait: float = 0.0,
+    ) -> AcceptedDocuments:
+        """Upload files; see `Client.add_files`."""
+        answers = [
+            await self._send(calls.add_files(files, collection=collection, metadata=metadata))
+            for files in file_batches(named(paths))
+        ]
+        return await self._settled(joined(answers), collection, wait)
+
+    async def add_texts(
+        self,
+        documents: Iterable[DocumentText],
+        *,
+        collection: str = "default",
+        wait: float = 0.0,
+    ) -> AcceptedDocuments:
+        """Upload texts; otherwise as `add_files`."""
+        answers = [
+            await self._send(calls.add_texts(texts, collection=collection))
+            for texts in text_batches(documents)
+        ]
+        return await self._settled(joined(answers), collection, wait)
+
+    async def unchanged(
+        self,
+        hashes: Mapping[str, str],
+        *,
+        collection: str = "default",
+        metadata: Metadata | None = None,
+    ) -> list[AcceptedDocument]:
+        """As of `Client`."""
+        call = calls.compare(hashes, collection=collection, metadata=metadata)
+        return (await self._send(call)).documents
+
+    async def documents(
+        self, collection: str = "default", *, status: DocumentStatus | Sequence[DocumentStatus] = ()
+    ) -> AsyncIterator[Document]:
+        """Every document, or those in one of the given states; pages are fetched on the way."""
+        cursor = None
+        while True:
+            page = await self._send(calls.documents(collection, status, cursor))
+            for document in page.documents:
+                yield document
+            if (cursor := page.cursor) is None:
+                return
+
+    async def document(self, document_id: str, *, collection: str = "default") -> Document:
+        """One document as it is now."""
+        return await self._send(calls.document(document_id, collection))
+
+    async def content(self, document_id: str, *, collection: str = "default") -> DocumentContent:
+        """The text that the offsets of results count in."""
+        return await self._send(calls.content(document_id, collection))
+
+    async def chunks(self, document_id: str, *, collection: str = "default") -> PassageList:
+        """The passages of a document in reading order."""
+        return await self._send(calls.chunks(document_id, collection))
+
+    async def events(
+        self, document_id: str, *, collection: str = "default"
+    ) -> AsyncIterator[Document]:
+        """The document each time that it changes, until it is ready or failed."""
+        call = calls.events(document_id, collection)
+        stream = Events(self.base_url)
+        try:
+            with call.request(self._http, self._timeout + call.extra_s) as request:
+                async with aclosing(await self._http.send(request, stream=True)) as response:
+                    if not response.is_success:
+                        await response.aread()
+                        raise failure(response)
+                    async for chunk in response.aiter_bytes():
+                        for document in stream.feed(chunk):
+                            yield document
+                        if stream.done:
+                            return
+                    stream.end()
+        except httpx.RequestError as error:
+            raise connection_failed(self.base_url, error) from error
+
+    async def wait(
+        self,
+        document_ids: str | Iterable[str],
+        *,
+        collection: str = "default",
+        timeout: float = 60.0,  # noqa: ASYNC109 - running out of it is an answer, no exception
+    ) -> list[Document]:
+        """Wait until all are final or the time is up; see `Client.wait`."""
+        ids = [document_ids] if isinstance(document_ids, str) else document_ids
+        pauses = polls(timeout)
+        return [await self._final(each, collection, pauses) for each in ids]
+
+    async def delete(self, document_id: str, *, collection: str = "default") -> Document:
+        """Remove a document and its passages; returns what it was."""
+        return await self._send(calls.delete(document_id, collection))
+
+    async def retry(self, document_id: str, *, collection: str = "default") -> Document:
+        """Queue a failed document once more."""
+        return await self._send(calls.retry(document_id, collection))
+
+    async def search(
+        self, query: str | SearchRequest, **options: Unpack[SearchOptions]
+    ) -> SearchResponse:
+        """Ranked passages for a question; see `Client.search`."""
+        return await self._send(calls.search(query, options))
+
+    async def search_pages(
+        self, query: str | SearchRequest, **options: Unpack[SearchOptions]
+    ) -> AsyncIterator[SearchResponse]:
+        """As of `Client`."""
+        page = await self.search(query, **calls.paged(options))
+        yield page
+        while page.cursor is not None:
+            page = await self.search(query, **calls.continued(options, page.cursor))
+            yield page
+
+    async def search_batch(self, searches: Sequence[str | SearchRequest]) -> list[SearchAnswer]:
+        """As of `Client`."""
+        answers = await self._send(calls.search_batch(searches))
+        return answers.answers
+
+    async def health(self) -> Health:
+        """Whether the process is alive."""
+        return await self._send(calls.health())
+
+    async def ready(self) -> Readiness:
+        """Whether a search or an upload would be served now; not being ready is no error."""
+        return await self._send(calls.ready())
+
+    async def _final(self, document_id: str, collection: str, pauses: Iterator[float]) -> Document:
+        call = calls.document(document_id, collection)
+        document = await self._send(call)
+        while not document.final and (pause := next(pauses, None)) is not None:
+            await asyncio.sleep(pause)
+            document = await self._send(call)
+        return document
+
+    async def _settled(
+        self, accepted: AcceptedDocuments, collection: str, seconds: float
+    ) -> AcceptedDocuments:
+        unfinished = pending(accepted)
+        if not unfinished or seconds <= 0:
+            return accepted
+        return updated(
+            accepted, await self.wait(unfinished, collection=collection, timeout=seconds)
+        )
+
+    async def _send(self, call: Call[Answer]) -> Answer:
+        tries = self._tries(call)
+        while True:
+            try:
+                with call.request(self._http, tries.remaining_s) as request:
+                    return read(call, await self._http.send(request))
+            except (TwofoldError, httpx.RequestError) as error:
+                pause = tries.pause_after(error)
+            await asyncio.sleep(pause)
