@@ -2,15 +2,21 @@
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from pipelines.ports import Embedder, Vector
 
 
 class LocalQueryEmbedder:
-    """A QueryEmbedder over a model in this process."""
+    """A QueryEmbedder over a model in this process, for one query at a time.
+
+    A computation has all cores already: side by side, queries would share them, each be done
+    later, and hold up the loop that answers. One that waits is given up at its deadline.
+    """
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="queries")
 
     @property
     def name(self) -> str:
@@ -22,9 +28,9 @@ class LocalQueryEmbedder:
 
     async def embed(self, query: str, *, instruction: str | None = None, deadline: float) -> Vector:
         async with asyncio.timeout(deadline - time.monotonic()):
-            # A thread cannot be called back: at the deadline its result is left to itself.
-            vectors = await asyncio.to_thread(
-                self._embedder.embed_queries, [query], instruction=instruction
+            # A thread cannot be called back: what it has begun is left to itself at the deadline.
+            vectors = await asyncio.get_running_loop().run_in_executor(
+                self._thread, lambda: self._embedder.embed_queries([query], instruction=instruction)
             )
         vector: Vector = vectors[0]
         return vector

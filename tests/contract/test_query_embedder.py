@@ -110,6 +110,21 @@ async def test_a_hundred_callers_each_get_their_own_vector(embedder: QueryEmbedd
     np.testing.assert_array_equal(vectors, WordEmbedder().embed_queries(queries))
 
 
+async def test_what_waited_past_its_deadline_never_reaches_the_model(
+    embedder: QueryEmbedder, model: GatedEmbedder
+) -> None:
+    model.gate.clear()
+    first = asyncio.create_task(embedder.embed("red", deadline=soon()))
+    assert await asyncio.to_thread(model.entered.wait, 10)
+    late = [embedder.embed(f"late{number}", deadline=soon(0.2)) for number in range(8)]
+    outcomes = await asyncio.gather(*late, return_exceptions=True)
+    assert [type(each) for each in outcomes] == [TimeoutError] * 8
+    model.gate.set()
+    await first
+    await embedder.embed("green", deadline=soon())
+    assert [text for text, _ in model.told] == ["red", "green"]
+
+
 async def test_the_deadline_comes_first_while_the_model_hangs(
     embedder: QueryEmbedder, model: GatedEmbedder
 ) -> None:
