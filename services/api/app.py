@@ -23,7 +23,7 @@ from services.api.buckets import Buckets, LocalBuckets, RedisBuckets
 from services.api.limits import BodyLimit, RequestIds
 from services.api.overload import InFlight, Pace
 from services.api.quotas import Limits, Quotas
-from services.api.routes import dialects, documents, health, keys, search
+from services.api.routes import dialects, documents, health, keys, page, search
 from services.api.uploads import prepare_spool
 from twofold import __version__
 from twofold.schema import AddDocuments, ErrorBody
@@ -87,7 +87,7 @@ def create_app(twofold: Twofold) -> FastAPI:
     app.state.pace = Pace(shared=not settings.distributed)
     app.openapi = partial(openapi, app)  # type: ignore[method-assign]
     errors.install(app)
-    for resource in (documents, search, dialects, keys, health):
+    for resource in (documents, search, dialects, keys, health, page):
         app.include_router(resource.router)
     return app
 

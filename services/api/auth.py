@@ -17,6 +17,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.api.errors import response_of
+from services.api.page import ASSETS
 from services.api.quotas import Quotas
 from twofold.apikeys import KeyFile, StoredKey, id_of
 from twofold.errors import ConfigurationError, Forbidden, TwofoldError, Unauthenticated
@@ -202,13 +203,21 @@ def warn_of_others(path: Path) -> None:
         log.info("others can read the keys file %s (mode %o); it holds hashes only", path, mode)
 
 
+def is_open(method: str, path: str) -> bool:
+    """Whether a stranger is answered: a load balancer, or a browser that fetches the page.
+
+    The page holds nothing of anybody; a POST to its address is a request of a client of TEI.
+    """
+    return path in OPEN or (path in ASSETS and method in {"GET", "HEAD"})
+
+
 def scope_of(method: str, path: str) -> ApiScope | None:
     """What a key must be allowed to do for a request; None where none is needed.
 
     By the path and not by the route, because this is asked before anything of the application
     sees the request. What nobody has thought of needs `write`.
     """
-    if path in OPEN:
+    if is_open(method, path):
         return None
     if path.split("/")[1:2] == ["keys"]:
         return "admin"

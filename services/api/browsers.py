@@ -107,9 +107,10 @@ class SecurityHeaders:
                 page = headers.get("content-type", "").startswith("text/html")
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["X-Frame-Options"] = "DENY"
-                # A page of ours may load what it needs; anything else has nothing to load.
+                # What has a policy of its own keeps it. `/docs` may load what it needs; anything
+                # else has nothing to load.
                 policy = FRAMES if page else f"default-src 'none'; {FRAMES}"
-                headers["Content-Security-Policy"] = policy
+                headers.setdefault("Content-Security-Policy", policy)
                 headers["Referrer-Policy"] = "no-referrer"
                 headers["Cache-Control"] = "no-store"
             await send(message)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.api.auth import OPEN
+from services.api.auth import is_open
 from services.api.errors import response_of
 from twofold.errors import DeadlineExceeded, Overloaded, TooManyRequests, TwofoldError
 
@@ -47,7 +47,7 @@ class InFlight:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 503 or 429."""
-        if scope["type"] != "http" or scope["path"] in OPEN:
+        if scope["type"] != "http" or is_open(scope["method"], scope["path"]):
             await self.app(scope, receive, send)
             return
         kind = "watching" if scope["path"].endswith(WATCHING) else "asking"
