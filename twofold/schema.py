@@ -715,4 +715,11 @@ class Readiness(_Response):
     parts: dict[str, str] = Field(description="`ok`, or what is the matter with that part.")
     embedder: str | None = Field(description="Null while no worker has said which one it runs.")
     reranker: str | None
-    documents: dict[DocumentStatus, int] = Field(default_factory=dict)
+    documents: dict[DocumentStatus, int] = Field(
+        default_factory=dict, description="Those of the caller, in all collections."
+    )
+    workers: dict[str, int] = Field(
+        default_factory=dict,
+        description="Processes that do the work of a part, where others do than the one that "
+        "answers; told to whoever has a key.",
+    )

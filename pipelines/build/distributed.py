@@ -78,7 +78,7 @@ async def distributed(settings: Settings) -> AsyncIterator[Twofold]:
             embedder, texts = LocalQueryEmbedder(model), LocalTextEmbedder(model)
         else:
             embedder = texts = queued = QueuedQueryEmbedder(link, settings.embedder)
-            parts["embedder"] = Part(_well(queued.trouble))
+            parts["embedder"] = Part(_well(queued.trouble), workers=_seen(queued))
         reranker = remembering(await _reranker(settings, link, parts), settings)
         stack.push_async_callback(reranker.close)
         blobs = file_store(settings)
@@ -86,7 +86,7 @@ async def distributed(settings: Settings) -> AsyncIterator[Twofold]:
         stack.push_async_callback(queue.close)
         roster = Roster(redis_url)
         stack.push_async_callback(roster.close)
-        parts["ingestion"] = Part(_ingestion(roster), vital=False)
+        parts["ingestion"] = Part(_ingestion(roster), vital=False, workers=_on_the_roster(roster))
         redis = await stack.enter_async_context(
             Redis.from_url(redis_url, socket_timeout=None, socket_connect_timeout=CONNECT_S)
         )
@@ -129,7 +129,7 @@ async def _reranker(settings: Settings, link: Link, parts: dict[str, Part]) -> R
             max_pairs=settings.rerank_queue_pairs,
             drain_s=settings.drain_s,
         )
-        parts["reranker"] = Part(_well(queued.trouble), vital=False)
+        parts["reranker"] = Part(_well(queued.trouble), vital=False, workers=_seen(queued))
         return queued
     if settings.reranker == "none":
         return DisabledReranker()
@@ -153,6 +153,20 @@ def _ingestion(roster: Roster) -> Callable[[], Awaitable[str]]:
         return "no ingestion worker is running, uploads wait; start `python -m services.ingest`"
 
     return state
+
+
+def _seen(queued: RedisReranker | QueuedQueryEmbedder) -> Callable[[], Awaitable[int]]:
+    async def workers() -> int:
+        return len(queued.workers)
+
+    return workers
+
+
+def _on_the_roster(roster: Roster) -> Callable[[], Awaitable[int]]:
+    async def workers() -> int:
+        return len(await roster.workers())
+
+    return workers
 
 
 def embeds_elsewhere(settings: Settings) -> bool:

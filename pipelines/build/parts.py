@@ -45,10 +45,12 @@ class Part(NamedTuple):
     Attributes:
         state: Says `ok`, or in one sentence what is the matter.
         vital: Whether nothing can be served without it.
+        workers: Counts the processes that do its work; None where it is done in this one.
     """
 
     state: Callable[[], Awaitable[str]]
     vital: bool = True
+    workers: Callable[[], Awaitable[int]] | None = None
 
 
 def store_part(store: Store) -> Part:

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from services.api import auth
+from services.api.page import ASSETS
 from tests.support.keys import make_key
 from tests.support.service import running
 from twofold.schema import ApiScope
@@ -342,11 +343,18 @@ async def test_without_a_key_nothing_answers_but_whether_the_server_is_well(
                 assert name in {"health", "ready", "model_health"}
                 assert answer.status_code == 200
                 told = answer.json() if answer.content else {}
-                assert told.get("documents", {}) == {}
+                assert told.get("documents", {}) == told.get("workers", {}) == {}
                 continue
             assert answer.status_code == 401, f"{one.method} {one.path}"
             assert answer.headers["www-authenticate"] == "Bearer"
             assert answer.json()["error"]["code"] == "unauthenticated"
+    for path in ASSETS:
+        assert (await client.get(path)).status_code == 200, path
+        assert (await client.head(path)).status_code == 200, path
+        assert (await client.delete(path)).status_code == 401, path
+    for path in ("/page/", "/page/nothing.js", "/page/../keys", "/page/__init__.py"):
+        assert (await client.get(path)).status_code == 401, path
+    assert (await client.post("/", json={"inputs": "rye"})).status_code == 401
     for path in ("/docs", "/openapi.json", "/redoc", "/nowhere", "/documents/", "//keys"):
         assert (await client.get(path)).status_code == 401, path
 

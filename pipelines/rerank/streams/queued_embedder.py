@@ -48,6 +48,11 @@ class QueuedQueryEmbedder:
     def dimensions(self) -> int:
         return self._announced.dimensions or 0
 
+    @property
+    def workers(self) -> Sequence[str]:
+        """Names of the workers that were there at the last look."""
+        return [worker.consumer for worker in self._fleet.workers]
+
     async def trouble(self) -> str | None:
         """Why nothing can be embedded now, if so, in one sentence."""
         return await self._fleet.ready()

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 
 from fastapi import APIRouter, Response
@@ -53,7 +55,19 @@ async def ready(parts: Parts, caller: AnyCaller, response: Response) -> Readines
         embedder=name_of(parts.embedder),
         reranker=parts.reranker.model,
         documents=dict(documents) if state["store"] == OK else {},
+        workers=await workers_of(parts.parts) if caller else {},
     )
+
+
+async def workers_of(parts: Mapping[str, Part]) -> dict[str, int]:
+    """How many processes work on each part, of those that can be counted now."""
+    counts: dict[str, int] = {}
+    for name, part in parts.items():
+        if part.workers is not None:
+            with suppress(TwofoldError, TimeoutError):
+                async with asyncio.timeout(PATIENCE_S):
+                    counts[name] = await part.workers()
+    return counts
 
 
 async def count(store: Store, tenant: str, documents: Counter[DocumentStatus]) -> str:

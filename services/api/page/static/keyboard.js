@@ -21,7 +21,11 @@ export function prepareKeyboard(toSearch) {
       if (event.key === "ArrowDown" && at >= 0) step(event, at + 1);
       else if (event.key === "ArrowUp" && at >= 0) step(event, at - 1);
       else if (event.key === "Escape" && at >= 0) byId("query").focus();
-      else if (event.key === "Enter" && event.target === card && card) card.querySelector(".open").click();
+      else if (event.key === "Enter" && card && event.target === card) {
+        // Else the key would go on to the button that has the focus in the dialog.
+        event.preventDefault();
+        card.querySelector(".open").click();
+      }
     }
   });
 }

@@ -53,7 +53,7 @@ function card(result, scale, around) {
         el(
           "div",
           { class: "source" },
-          el("h3", {}, button(name, () => around.open(result), { class: "link open" })),
+          el("h2", {}, button(name, () => around.open(result), { class: "link open" })),
           el("p", { class: "quiet" }, place(result)),
         ),
         el("span", { class: `move ${kindOf(result)}`, title: `The first stage had it at ${result.recall_rank}.` },

@@ -49,12 +49,13 @@ export function pieces(text, spans, base = 0) {
 }
 
 /**
- * The part of a passage to show first: `width` code points from where most of the words are.
- * @returns {[number, number]} A range in the passage; it begins at a word.
+ * The part of a passage to show first: about `width` code points where most of the words are.
+ * What is hardly longer is shown whole.
+ * @returns {[number, number]} A range in the passage, of whole words.
  */
 export function excerpt(text, spans, base, width) {
   const total = length(text);
-  if (total <= width) return [0, total];
+  if (total <= width * 1.2) return [0, total];
   const starts = spans.map((span) => span.start - base).sort((a, b) => a - b);
   let best = 0;
   let most = 0;
@@ -64,10 +65,22 @@ export function excerpt(text, spans, base, width) {
     if (count > most) [best, most] = [start, count];
   });
   const lead = Math.min(Math.max(0, best - Math.floor(width / 6)), total - width);
-  if (best < width * 0.6 || lead <= 0) return [0, width];
-  const space = slice(text, lead, best).search(/\s\S/);
-  const from = space < 0 ? lead : lead + length(slice(text, lead, best).slice(0, space + 1));
-  return [from, Math.min(from + width, total)];
+  const from = best < width * 0.6 || lead <= 0 ? 0 : lead + afterSpace(slice(text, lead, best));
+  const end = Math.min(from + width, total);
+  return [from, end === total ? total : beforeSpace(text, from, end)];
+}
+
+/** Where the first whole word begins; 0 where there is none. */
+function afterSpace(text) {
+  const found = text.match(/^\S*\s+(?=\S)/);
+  return found ? length(found[0]) : 0;
+}
+
+/** Where the last whole word ends, unless that is far away. */
+function beforeSpace(text, from, end) {
+  const shown = slice(text, from, end);
+  const word = shown.match(/\s+\S*$/);
+  return word && word.index > shown.length / 2 ? end - length(word[0]) : end;
 }
 
 /** Bytes in words. */
