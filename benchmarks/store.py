@@ -30,7 +30,7 @@ from rich.table import Table
 
 from pipelines.ports import Chunk, Collection, RecallQuery, SparseVector, Store, Vector, Vectors
 from pipelines.store.edge import EdgeStore
-from pipelines.store.records import chunk_point
+from pipelines.store.records import Shape, chunk_point
 from pipelines.store.shard import Shard
 from tests.support.qdrant_server import TRUE_SERVER, fresh_store, running_server
 from tests.support.stored import chunks_of, digest, ready, row, vectors_of
@@ -230,7 +230,7 @@ async def measure(folder: Path, chunks: int, dimensions: int, queries: int) -> R
 
 def sync_and_flush(folder: Path) -> dict[str, float]:
     """Milliseconds, p50, of making twenty chunks durable by the log and by the engine's flush."""
-    shard = Shard.create(folder, Collection("durable", "none", 8))
+    shard = Shard.create(folder, Shape("none", 8))
     walls: dict[str, list[float]] = {"log": [], "flush": []}
     for _ in range(15):
         for name, durably in (("log", shard.sync), ("flush", shard._shard.flush)):  # noqa: SLF001

@@ -4,7 +4,7 @@ from hashlib import sha256
 
 from pipelines.keys import derived_uuid
 from pipelines.pack import Span, pack
-from pipelines.ports import Chunk, Parsed, passage_of
+from pipelines.ports import Chunk, Parsed, passage_of, plain_name
 from pipelines.tokens import TokenCounter, load_tokenizer
 from twofold.schema import Document, Metadata
 
@@ -46,8 +46,9 @@ def _chunk(tenant: str, document: Document, parsed: Parsed, ordinal: int, span: 
     text = parsed.text[span.start : span.end]
     title, headings, _ = span.header
     passage = passage_of(text, title, headings, span.lead)
+    collection = plain_name(document.collection)  # so that it is the same by every address
     return Chunk(
-        id=derived_uuid(tenant, document.collection, document.id, document.version, ordinal),
+        id=derived_uuid(tenant, collection, document.id, document.version, ordinal),
         document_id=document.id,
         version=document.version,
         ordinal=ordinal,

@@ -80,9 +80,10 @@ class Documents:
             EmbedderMismatch: The collection was built with another model.
             StorageFull: None of the rows was written.
         """
-        await self.store.ensure_collection(
+        there = await self.store.ensure_collection(
             tenant, Collection(collection, self.embedder.name, self.embedder.dimensions)
         )
+        there.require(self.embedder)
         pending = [(upload.identity(tenant, collection), upload) for upload in uploads]
         decisions: dict[str, Decision] = {}
         async for _ in turns():

@@ -16,6 +16,7 @@ import json
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
+from pipelines.ports import plain_name
 from twofold.schema import Document
 
 NAMESPACE = UUID("6f0d2a52-6a0e-5c53-9d0b-3f3f3c1a7a11")
@@ -28,7 +29,11 @@ def derived_uuid(*parts: str | int) -> str:
 
 
 def folder(tenant: str, collection: str, document_id: str) -> str:
-    """Prefix of everything that belongs to a document, with the slash at its end."""
+    """Prefix of everything that belongs to a document, with the slash at its end.
+
+    All generations of a collection share its files, so `collection` may be any address of it.
+    """
+    collection = plain_name(collection)
     return f"{tenant}/{collection}/{derived_uuid(tenant, collection, document_id)}/"
 
 

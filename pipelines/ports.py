@@ -414,11 +414,41 @@ class TextEmbedder(EmbedderIdentity, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What a collection remembers of the model that its vectors came from."""
+    """A tenant's collection: whose vectors it holds, and how its documents are read and asked.
+
+    What one tenant calls by a name says nothing about another's of the same name.
+
+    Attributes:
+        name: As the tenant calls it.
+        embedder: Model and variant that its vectors come from.
+        dimensions: Length of a vector.
+        generation: Which of its generations this is. They are counted from 1, and under a name
+            no number comes twice, not even after the collection was deleted.
+        chunk_tokens: Longest passage; None: as long as the embedder allows.
+        language: Of its documents, for the terms of the sparse vectors; None: any.
+        query_instruction: For the embedding of queries; None: the model's own.
+        rerank_instruction: For the reranker; None: the model's own.
+
+    Instructions may change at any time; everything else stays as it is for a generation.
+    """
 
     name: str
     embedder: str
     dimensions: int
+    generation: int = 1
+    chunk_tokens: int | None = None
+    language: str | None = None
+    query_instruction: str | None = None
+    rerank_instruction: str | None = None
+
+    @property
+    def address(self) -> str:
+        """This generation in particular: `docs@2`."""
+        return f"{self.name}@{self.generation}"
+
+    def is_built_like(self, other: "Collection") -> bool:
+        """Whether passages and vectors of the one are those of the other."""
+        return all(getattr(self, each) == getattr(other, each) for each in _BUILT)
 
     def require(self, embedder: EmbedderIdentity) -> None:
         """Refuse to mix vectors of two models.
@@ -434,6 +464,31 @@ class Collection:
                 running=embedder.name,
                 running_dimensions=embedder.dimensions,
             )
+
+
+_BUILT = ("embedder", "dimensions", "chunk_tokens", "language")
+
+
+def plain_name(address: str) -> str:
+    """The collection that an address is of: `docs` for `docs` and for `docs@2`."""
+    return address.partition("@")[0]
+
+
+GenerationState: TypeAlias = Literal["building", "live", "former"]
+"""Of a collection's generations one is live. Others are being built to follow it, or were it."""
+
+
+class Generation(NamedTuple):
+    """One of the places in which a collection's rows and passages lie.
+
+    Attributes:
+        collection: Its settings; `collection.address` is where to find it.
+        note: What was written beside it by `note_generation`, and means nothing to the store.
+    """
+
+    collection: Collection
+    state: GenerationState
+    note: str | None = None
 
 
 class Vectors(NamedTuple):
@@ -492,35 +547,130 @@ class Health(NamedTuple):
 class Store(Protocol):
     """Vectors, passages and the ledger of documents, in one place with one backup.
 
-    A collection comes into being by `ensure_collection`. A document's chunks are staged, which no
-    search sees, and then published: from one moment to the next every search sees the new
-    version and none sees the old. What `put_documents` and `publish` have returned from survives
-    a SIGKILL and a power loss.
+    A document's chunks are staged, which no search sees, and then published: from one moment to
+    the next every search sees the new version and none sees the old. What `put_documents` and
+    `publish` have returned from survives a SIGKILL and a power loss.
 
     Several processes may use one store at once, and each may be interrupted anywhere. An upload
     is known by `version` and `created_at` of its row: the version counts up while the row is
     there, and a row that comes after a deletion is created at another time. Whatever changes a
     row names the upload that it means, and changes nothing when the row is of another one.
 
-    Reads of a collection that does not exist raise CollectionNotFound. A store that is reached
-    over a network raises Unavailable while it does not answer.
+    A collection belongs to a tenant and lies in generations, of which one is live. Every
+    `collection` below is an address: `docs` is the live generation, whichever that is by now, and
+    `docs@2` is this one. Rows say in `Document.collection` the address that they were asked for
+    by, so callers who say `docs` read `docs`; `unfinished` names generations. Whoever works on a
+    row for longer than a call asks for it by its generation, else the half of the work might go
+    to the next one.
+
+    Reads of a collection that does not exist raise CollectionNotFound, and GenerationNotFound if
+    it has not the generation; nothing can be staged, touched or published there. A store that is
+    reached over a network raises Unavailable while it does not answer.
     """
 
-    async def ensure_collection(self, tenant: str, collection: Collection) -> None:
-        """Make it, or check that it is the same.
+    # --- Collections ------------------------------------------------------------------------
+
+    async def ensure_collection(self, tenant: str, collection: Collection) -> Collection:
+        """The tenant's collection of this name, which may have other settings; else make it."""
+        ...
+
+    async def create_collection(self, tenant: str, collection: Collection) -> Collection:
+        """Make it, durably, as its first generation.
+
+        Args:
+            tenant: Whose it is to be.
+            collection: Its settings; what it says of the generation is not looked at.
 
         Raises:
-            EmbedderMismatch: It exists with another model or another length of vector.
+            CollectionExists: The tenant has one of this name.
         """
         ...
 
-    async def get_collection(self, tenant: str, name: str) -> Collection:
-        """What it remembers. Raises CollectionNotFound."""
+    async def get_collection(self, tenant: str, collection: str) -> Collection:
+        """The settings of its live generation, or of the one that is named."""
         ...
 
     async def list_collections(self, tenant: str) -> list[Collection]:
-        """Those in which the tenant has documents, by name."""
+        """The tenant's collections by name, each with its live generation; empty ones as well."""
         ...
+
+    async def instruct_collection(
+        self,
+        tenant: str,
+        name: str,
+        *,
+        query_instruction: str | None,
+        rerank_instruction: str | None,
+    ) -> Collection:
+        """Set both instructions, for all of its generations."""
+        ...
+
+    async def delete_collection(self, tenant: str, name: str) -> None:
+        """Remove it with all rows and passages, durably; when this returns nobody finds it.
+
+        The same is finished later, by another call or at the next start, if it is interrupted.
+
+        Raises:
+            CollectionNotFound: There is nothing to delete.
+        """
+        ...
+
+    # --- Generations ------------------------------------------------------------------------
+
+    async def begin_generation(self, tenant: str, collection: Collection) -> Collection:
+        """Make an empty generation beside the live one; returns it with its number.
+
+        When one with these settings is being built already, it is that one. When this returns,
+        whoever deletes a document from the live generation deletes it from the new one as well.
+
+        Args:
+            tenant: Whose collection.
+            collection: The settings to be; instructions stay those of the collection.
+
+        Raises:
+            CollectionNotFound: There is no such collection.
+            RebuildUnderWay: A generation with other settings is being built.
+        """
+        ...
+
+    async def generations(self, tenant: str, name: str) -> list[Generation]:
+        """All of them by number. Raises CollectionNotFound."""
+        ...
+
+    def unsettled(self) -> AsyncIterator[tuple[str, Generation]]:
+        """Every (tenant, generation) that is not live, over all tenants."""
+        ...
+
+    async def note_generation(self, tenant: str, collection: str, note: str | None) -> None:
+        """Write something beside a generation, durably; it stays when the generation goes live."""
+        ...
+
+    async def switch_generation(self, tenant: str, name: str, generation: int) -> Collection:
+        """Make a generation the live one; that which was it becomes `former`.
+
+        At one moment, for every process. Each notices within a second or so, and until it does
+        it answers from the former one. When this returns all have noticed: what they wrote to
+        the former one is there to be read, and nothing comes after it. Repeated, it changes
+        nothing.
+
+        Raises:
+            CollectionNotFound: There is no such collection.
+            GenerationNotFound: It has no such generation.
+        """
+        ...
+
+    async def drop_generation(self, tenant: str, name: str, generation: int) -> None:
+        """Remove a generation with its rows and passages; nothing happens if it is not there.
+
+        As with `delete_collection`, it is finished later if it is interrupted.
+
+        Raises:
+            CollectionNotFound: There is no such collection.
+            GenerationInUse: It is the live one.
+        """
+        ...
+
+    # --- The ledger -------------------------------------------------------------------------
 
     async def put_documents(
         self,
@@ -579,7 +729,9 @@ class Store(Protocol):
         ...
 
     def unfinished(self) -> AsyncIterator[tuple[str, Document]]:
-        """Every (tenant, row) that is neither ready nor failed, over all tenants.
+        """Every (tenant, row) that is neither ready nor failed, over all tenants and generations.
+
+        `Document.collection` names the generation that the row is in.
 
         The least recently touched first (`heartbeat_at`, else `updated_at`), so that whoever
         looks for stale rows, or for one that is due, can stop early. Rows that change meanwhile
@@ -616,6 +768,9 @@ class Store(Protocol):
 
     async def delete_document(self, tenant: str, collection: str, document_id: str) -> Document:
         """Remove row and chunks, staged ones too, durably; returns the row that was there.
+
+        Unless a generation is named, the document goes from every generation of the collection,
+        from the live one last.
 
         Raises:
             DocumentNotFound: Nothing to delete.

@@ -140,6 +140,16 @@ class CollectionNotFound(NotFound):
     template = "No collection '{collection}'; it comes into being with the first upload to it."
 
 
+class GenerationNotFound(CollectionNotFound):
+    """The collection exists and has no such generation, or not any more."""
+
+    code = "generation_not_found"
+    template = (
+        "Collection '{collection}' has no generation {generation}; GET /collections/{collection} "
+        "shows what it has."
+    )
+
+
 class ContentNotReady(NotFound):
     """The document exists and has no extracted text yet."""
 
@@ -183,6 +193,36 @@ class EmbedderMismatch(Conflict):
         "Collection '{collection}' was built with '{stored}' ({stored_dimensions} dimensions) and "
         "this server runs '{running}' ({running_dimensions}); start the server with "
         "TWOFOLD_EMBEDDER set to the former, or upload the documents to a new collection."
+    )
+
+
+class CollectionExists(Conflict):
+    """The tenant has a collection of this name already."""
+
+    code = "collection_exists"
+    template = (
+        "Collection '{collection}' exists already; rebuild it to change its settings, delete it, "
+        "or choose another name."
+    )
+
+
+class RebuildUnderWay(Conflict):
+    """The collection is being rebuilt, and not as this request wants it."""
+
+    code = "rebuild_under_way"
+    template = (
+        "Collection '{collection}' is being rebuilt with other settings; wait until that is done, "
+        "or cancel it."
+    )
+
+
+class GenerationInUse(Conflict):
+    """The generation is the one that searches and uploads use."""
+
+    code = "generation_in_use"
+    template = (
+        "Generation {generation} of collection '{collection}' is the one in use; switch to "
+        "another one first, or delete the collection."
     )
 
 

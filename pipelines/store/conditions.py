@@ -5,8 +5,9 @@ engine, which has no door for JSON, takes what `engine.filter_of` makes of it. S
 the same words.
 
 Whatever reads or deletes begins with one of `rows`, `row`, `chunks_of`, `visible`: they hold the
-tenant. A bool is matched by neither engine's index, which is one more reason why equality goes
-over the strings of `filters.facts`.
+space, which belongs to one tenant and one generation (`catalogue.space_of`). A bool is matched by
+neither engine's index, which is one more reason why equality goes over the strings of
+`filters.facts`.
 """
 
 from datetime import datetime
@@ -22,25 +23,25 @@ Clause: TypeAlias = dict[str, JsonValue]
 """A filter or a condition; see "Filtering" in the Qdrant documentation."""
 
 
-def rows(tenant: str) -> Clause:
-    """The ledger of a tenant."""
-    return every(match("tenant", tenant), match("kind", "document"))
+def rows(space: str) -> Clause:
+    """The ledger of a space."""
+    return every(match("space", space), match("kind", "document"))
 
 
-def row(tenant: str, point: UUID) -> Clause:
-    """One row of the ledger of a tenant, by the id of its point."""
-    return every({"has_id": [str(point)]}, rows(tenant))
+def row(space: str, point: UUID) -> Clause:
+    """One row of the ledger of a space, by the id of its point."""
+    return every({"has_id": [str(point)]}, rows(space))
 
 
-def visible(tenant: str) -> Clause:
-    """The chunks that a tenant's searches look at."""
-    return every(match("tenant", tenant), match("kind", "chunk"))
+def visible(space: str) -> Clause:
+    """The chunks that searches of a space look at."""
+    return every(match("space", space), match("kind", "chunk"))
 
 
-def chunks_of(tenant: str, document_id: str) -> Clause:
+def chunks_of(space: str, document_id: str) -> Clause:
     """The chunks of a document, visible or not."""
     return every(
-        match("tenant", tenant), match("document", document_id), match("kind", "chunk", "staged")
+        match("space", space), match("document", document_id), match("kind", "chunk", "staged")
     )
 
 

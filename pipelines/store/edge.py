@@ -13,6 +13,7 @@ One lock makes what takes several operations look like one to every thread of th
 import logging
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self, cast
 
@@ -21,12 +22,16 @@ from pipelines.ports import (
     Chunk,
     Collection,
     DocumentPage,
+    Generation,
     Health,
     RecallQuery,
     Vectors,
+    plain_name,
 )
-from pipelines.store import hnsw, records
+from pipelines.store import records
+from pipelines.store.catalogue import Entry, place_of
 from pipelines.store.conditions import (
+    Clause,
     below,
     chunks_of,
     every,
@@ -37,6 +42,7 @@ from pipelines.store.conditions import (
     within,
 )
 from pipelines.store.durable import require_space
+from pipelines.store.edge_catalogue import EdgeCatalogue, Place
 from pipelines.store.lock import FolderLock
 from pipelines.store.recall import searches, union
 from pipelines.store.records import Payload
@@ -54,7 +60,7 @@ from pipelines.store.rules import (
     with_live,
 )
 from pipelines.store.shard import Shard
-from twofold.errors import CollectionNotFound, DocumentNotFound
+from twofold.errors import CollectionExists, CollectionNotFound, DocumentNotFound
 from twofold.schema import Document, DocumentStatus
 
 log = logging.getLogger(__name__)
@@ -67,13 +73,15 @@ BATCH = 256  # points between two looks at the free space
 class EdgeStore:
     """`ports.Store` in a folder of this machine, for one process at a time."""
 
-    def __init__(self, folder: Path, lock: FolderLock, *, reserve_bytes: int) -> None:
+    def __init__(
+        self, folder: Path, lock: FolderLock, catalogue: EdgeCatalogue, *, reserve_bytes: int
+    ) -> None:
         self._folder = folder
         self._folder_lock = lock
+        self._catalogue = catalogue
         self._reserve_bytes = reserve_bytes
-        self._shards: dict[str, Shard] = {}
         self._lock = threading.RLock()
-        self._warned: set[str] = set()
+        self._warned: set[Shard] = set()
 
     @classmethod
     def open(
@@ -97,55 +105,115 @@ class EdgeStore:
             DataFolderInUse: Another process has it open.
             DataFolderUnwritable: It cannot be made or written.
         """
-        store = cls(folder, FolderLock.take(folder), reserve_bytes=reserve_bytes)
+        lock = FolderLock.take(folder)
         try:
-            for path in sorted((folder / "collections").glob("*/")):
-                if Shard.exists(path):
-                    store._load(path, index_above, index_deadline_s)
+            catalogue = EdgeCatalogue.open(
+                folder, index_above=index_above, index_deadline_s=index_deadline_s
+            )
+            store = cls(folder, lock, catalogue, reserve_bytes=reserve_bytes)
+            for shard in catalogue.homes():
+                store._resume(shard)
+                store._warn_if_large(shard)
         except BaseException:
-            store._let_go()
+            lock.release()
             raise
         return store
 
-    def _load(self, path: Path, index_above: int, index_deadline_s: float | None) -> None:
-        shard = hnsw.load_indexed(path, above=index_above, deadline_s=index_deadline_s)
-        self._shards[path.name] = shard
-        self._resume(shard)
-        self._warn_if_large(shard)
-
     # --- Collections ------------------------------------------------------------------------
 
-    async def ensure_collection(self, tenant: str, collection: Collection) -> None:
+    async def ensure_collection(self, tenant: str, collection: Collection) -> Collection:
         with self._lock:
-            shard = self._shards.get(collection.name)
-            if shard is None:
-                check_name(collection.name)
-                self._require_space(self._reserve_bytes)
-                shard = Shard.create(self._folder / "collections" / collection.name, collection)
-                shard.admit(tenant)
-                self._shards[collection.name] = shard
-            if shard.collection != collection:
-                raise mismatch(shard.collection, collection.embedder, collection.dimensions)
-            if tenant not in shard.tenants:
-                shard.admit(tenant)
+            if not self._catalogue.entry(tenant, collection.name).exists:
+                return await self.create_collection(tenant, collection)
+            return await self.get_collection(tenant, collection.name)
 
-    async def get_collection(self, tenant: str, name: str) -> Collection:
+    async def create_collection(self, tenant: str, collection: Collection) -> Collection:
+        check_name(collection.name)
         with self._lock:
-            return self._shard(tenant, name).collection
+            entry = self._settled(tenant, collection.name)
+            if entry.exists:
+                raise CollectionExists(collection=entry.name)
+            home = self._home_for(entry, collection)
+            entry = self._catalogue.keep(tenant, entry.created(collection, home))
+        return entry.live.collection
+
+    async def get_collection(self, tenant: str, collection: str) -> Collection:
+        with self._lock:
+            return self._at(tenant, collection).kept.collection
 
     async def list_collections(self, tenant: str) -> list[Collection]:
         with self._lock:
-            return [
-                shard.collection
-                for _, shard in sorted(self._shards.items())
-                if tenant in shard.tenants and shard.count(rows(tenant))
-            ]
+            entries = self._catalogue.entries()
+        return [entry.live.collection for whose, entry in entries if whose == tenant]
 
-    def _shard(self, tenant: str, name: str) -> Shard:
-        shard = self._shards.get(name)
-        if shard is None or tenant not in shard.tenants:
-            raise CollectionNotFound(collection=name)
-        return shard
+    async def instruct_collection(
+        self,
+        tenant: str,
+        name: str,
+        *,
+        query_instruction: str | None,
+        rerank_instruction: str | None,
+    ) -> Collection:
+        with self._lock:
+            entry = self._catalogue.entry(tenant, name)
+            entry = entry.instructed(query_instruction, rerank_instruction)
+            return self._catalogue.keep(tenant, entry).live.collection
+
+    async def delete_collection(self, tenant: str, name: str) -> None:
+        with self._lock:
+            self._catalogue.keep(tenant, self._catalogue.entry(tenant, name).emptied())
+            self._settled(tenant, name)
+
+    # --- Generations ------------------------------------------------------------------------
+
+    async def begin_generation(self, tenant: str, collection: Collection) -> Collection:
+        with self._lock:
+            entry = self._settled(tenant, collection.name)
+            building = entry.building(collection)
+            if building is None:
+                home = self._home_for(entry, collection)
+                entry = self._catalogue.keep(tenant, entry.begun(collection, home))
+                building = entry.numbered(entry.last)
+        return building.collection
+
+    async def generations(self, tenant: str, name: str) -> list[Generation]:
+        with self._lock:
+            return self._catalogue.entry(tenant, name).shown
+
+    async def unsettled(self) -> AsyncIterator[tuple[str, Generation]]:
+        with self._lock:
+            entries = self._catalogue.entries()
+        for tenant, entry in entries:
+            for generation in entry.shown:
+                if generation.state != "live":
+                    yield tenant, generation
+
+    async def note_generation(self, tenant: str, collection: str, note: str | None) -> None:
+        with self._lock:
+            entry = self._catalogue.entry(tenant, plain_name(collection))
+            self._catalogue.keep(tenant, entry.noted(collection, note))
+
+    async def switch_generation(self, tenant: str, name: str, generation: int) -> Collection:
+        with self._lock:
+            entry = self._catalogue.entry(tenant, name).switched(generation)
+            return self._catalogue.keep(tenant, entry).live.collection
+
+    async def drop_generation(self, tenant: str, name: str, generation: int) -> None:
+        with self._lock:
+            self._catalogue.keep(tenant, self._catalogue.entry(tenant, name).dropped(generation))
+            self._settled(tenant, name)
+
+    def _settled(self, tenant: str, name: str) -> Entry:
+        """What is written down of a collection, once nothing of it waits to be removed."""
+        self._catalogue.finish(tenant, name)
+        return self._catalogue.entry(tenant, name)
+
+    def _home_for(self, entry: Entry, collection: Collection) -> str:
+        self._require_space(self._reserve_bytes)
+        return self._catalogue.find_home(entry, collection)
+
+    def _at(self, tenant: str, address: str) -> Place:
+        return self._catalogue.at(tenant, address)
 
     # --- The ledger -------------------------------------------------------------------------
 
@@ -158,15 +226,15 @@ class EdgeStore:
     ) -> set[str]:
         if not documents:
             return set()
-        [collection] = {document.collection for document in documents}
+        [address] = {document.collection for document in documents}
         with self._lock:
-            shard = self._shard(tenant, collection)
+            shard, space, _ = self._at(tenant, address)
             self._require_space(self._reserve_bytes)
-            stored = {each.id: self._row(shard, tenant, each.id) for each in documents}
+            stored = {each.id: _row(shard, space, each) for each in documents}
             refused = refused_of(stored, known)
             shard.upsert(
                 [
-                    records.row_point(tenant, with_live(document, stored[document.id]))
+                    records.row_point(space, with_live(document, stored[document.id]))
                     for document in documents
                     if document.id not in refused
                 ]
@@ -175,28 +243,29 @@ class EdgeStore:
         return refused
 
     async def touch_document(self, tenant: str, document: Document) -> bool:
-        with self._lock:
-            shard = self._shard(tenant, document.collection)
-            stored = self._row(shard, tenant, document.id)
-            if not same_upload(stored, document) or is_done(stored):
-                return False
-            self._require_space(self._reserve_bytes // 4)
-            shard.upsert([records.row_point(tenant, with_live(document, stored))])
-            return True
+        with self._lock, suppress(CollectionNotFound):
+            shard, space, _ = self._at(tenant, document.collection)
+            stored = _row(shard, space, document)
+            if same_upload(stored, document) and not is_done(stored):
+                self._require_space(self._reserve_bytes // 4)
+                shard.upsert([records.row_point(space, with_live(document, stored))])
+                return True
+        return False
 
     async def get_document(self, tenant: str, collection: str, document_id: str) -> Document:
         with self._lock:
-            row = self._row(self._shard(tenant, collection), tenant, document_id)
-        if row is None:
-            raise DocumentNotFound(document_id=document_id, collection=collection)
-        return row
+            shard, space, _ = self._at(tenant, collection)
+            payload = shard.get(records.row_id(space, document_id))
+        if payload is None:
+            raise DocumentNotFound(document_id=document_id, collection=plain_name(collection))
+        return records.row_of(payload, collection)
 
     async def find_by_sha256(self, tenant: str, collection: str, sha256: str) -> list[Document]:
         with self._lock:
-            shard = self._shard(tenant, collection)
+            shard, space, _ = self._at(tenant, collection)
             found = [
-                records.row_of(payload)
-                for payload in shard.payloads(every(rows(tenant), match("sha256", sha256)))
+                records.row_of(payload, collection)
+                for payload in shard.payloads(every(rows(space), match("sha256", sha256)))
             ]
         return sorted(found, key=lambda document: (document.created_at, document.id))
 
@@ -209,41 +278,40 @@ class EdgeStore:
         cursor: str | None = None,
         limit: int = 100,
     ) -> DocumentPage:
-        where = every(rows(tenant), match("status", *status)) if status else rows(tenant)
         start = parse_cursor(cursor) if cursor is not None else None
         with self._lock:
-            page, following = self._shard(tenant, collection).page(where, start=start, limit=limit)
-        documents = [records.row_of(payload) for payload in page]
+            shard, space, _ = self._at(tenant, collection)
+            where = every(rows(space), match("status", *status)) if status else rows(space)
+            page, following = shard.page(where, start=start, limit=limit)
+        documents = [records.row_of(payload, collection) for payload in page]
         return DocumentPage(documents, following.hex if following else None)
 
     async def count_documents(self, tenant: str, collection: str) -> dict[DocumentStatus, int]:
         with self._lock:
-            counts = self._shard(tenant, collection).count_by("status", rows(tenant))
+            shard, space, _ = self._at(tenant, collection)
+            counts = shard.count_by("status", rows(space))
         return cast("dict[DocumentStatus, int]", counts)
 
     async def unfinished(self) -> AsyncIterator[tuple[str, Document]]:
         where = every(match("kind", "document"), match("status", *UNFINISHED))
-        for shard in list(self._shards.values()):
+        for shard in self._catalogue.homes():
 
             async def page(since: float | None, limit: int, shard: Shard = shard) -> list[Payload]:
                 with self._lock:
-                    return shard.oldest(where, since=since, limit=limit)
+                    return shard.oldest(where, since=since, limit=limit) if shard.is_open else []
 
             async for payload in oldest_first(page):
-                yield str(payload["tenant"]), records.row_of(payload)
+                tenant, address = place_of(str(payload["space"]))
+                yield tenant, records.row_of(payload, address)
 
     async def delete_document(self, tenant: str, collection: str, document_id: str) -> Document:
         with self._lock:
             row = await self.get_document(tenant, collection, document_id)
             self._require_space(self._reserve_bytes // 4)
-            shard = self._shard(tenant, collection)
-            shard.delete(every(match("tenant", tenant), match("document", document_id)))
-            shard.sync()
+            for shard, space, _ in self._catalogue.places(tenant, collection):
+                shard.delete(every(match("space", space), match("document", document_id)))
+                shard.sync()
         return row
-
-    def _row(self, shard: Shard, tenant: str, document_id: str) -> Document | None:
-        payload = shard.get(records.row_id(tenant, shard.collection.name, document_id))
-        return records.row_of(payload) if payload and payload["tenant"] == tenant else None
 
     # --- Chunks -----------------------------------------------------------------------------
 
@@ -251,94 +319,92 @@ class EdgeStore:
         self, tenant: str, collection: str, document_id: str
     ) -> dict[str, Vectors]:
         with self._lock:
-            shard = self._shard(tenant, collection)
-            where = chunks_of(tenant, document_id)
+            shard, space, _ = self._at(tenant, collection)
             return dict(
                 records.vectors_of(record.payload or {}, record.vector)
-                for record in shard.records(where, vectors=True)
+                for record in shard.records(chunks_of(space, document_id), vectors=True)
             )
 
     async def stage_chunks(
         self, tenant: str, document: Document, chunks: Sequence[Chunk], vectors: Sequence[Vectors]
     ) -> None:
-        points = [
-            records.chunk_point(tenant, document, *pair)
-            for pair in zip(chunks, vectors, strict=True)
-        ]
-        for start in range(0, len(points), BATCH):
+        pairs = list(zip(chunks, vectors, strict=True))
+        for start in range(0, len(pairs), BATCH):
             # The lock is taken anew for each batch, so that searches come in between.
-            with self._lock:
-                shard = self._shard(tenant, document.collection)
-                if not same_upload(self._row(shard, tenant, document.id), document):
+            with self._lock, suppress(CollectionNotFound):
+                shard, space, _ = self._at(tenant, document.collection)
+                if not same_upload(_row(shard, space, document), document):
                     return
                 self._require_space(self._reserve_bytes)
-                shard.upsert(points[start : start + BATCH], over=every(match("kind", "staged")))
+                points = [
+                    records.chunk_point(space, document, *pair)
+                    for pair in pairs[start : start + BATCH]
+                ]
+                shard.upsert(points, over=every(match("kind", "staged")))
 
     async def publish(self, tenant: str, document: Document) -> bool:
         document = live_now(document)
-        with self._lock:
-            shard = self._shard(tenant, document.collection)
+        with self._lock, suppress(CollectionNotFound):
+            shard, space, _ = self._at(tenant, document.collection)
             self._require_space(self._reserve_bytes // 4)
-            stored = self._row(shard, tenant, document.id)
+            stored = _row(shard, space, document)
             current = same_upload(stored, document)
             if current and not is_done(stored):
-                shard.upsert([records.row_point(tenant, document, PUBLISHING)])
-                self._switch(shard, tenant, document)
+                shard.upsert([records.row_point(space, document, PUBLISHING)])
+                self._switch(shard, space, document)
             elif not current:
                 mine = match("upload", records.upload_of(document))
-                shard.delete(every(chunks_of(tenant, document.id), mine, match("kind", "staged")))
+                shard.delete(every(chunks_of(space, document.id), mine, match("kind", "staged")))
             shard.sync()
             self._warn_if_large(shard)
-        return current
+            return current
+        return False
 
-    def _switch(self, shard: Shard, tenant: str, document: Document) -> None:
+    def _switch(self, shard: Shard, space: str, document: Document) -> None:
         """Make the chunks of a marked row the visible ones; repeated, it changes nothing more.
 
         What goes goes first, so that whatever happens in between no search sees two versions.
         """
-        chunks = chunks_of(tenant, document.id)
+        chunks = chunks_of(space, document.id)
         upload = match("upload", records.upload_of(document))
         shard.delete(every(chunks, none(every(upload, below("ordinal", document.chunks)))))
         shard.set_payload(chunks, {"kind": "chunk"})
-        shard.upsert([records.row_point(tenant, document)])
+        shard.upsert([records.row_point(space, document)])
 
     def _resume(self, shard: Shard) -> None:
         """Carry on with what was being published when the process ended."""
         marked = every(match("kind", "document"), match("facts", PUBLISHING))
         for payload in list(shard.payloads(marked)):
-            self._switch(shard, str(payload["tenant"]), records.row_of(payload))
+            space = str(payload["space"])
+            self._switch(shard, space, records.row_of(payload, place_of(space)[1]))
         shard.sync()
 
     async def get_chunks(self, tenant: str, collection: str, document_id: str) -> list[Chunk]:
-        where = every(visible(tenant), match("document", document_id))
-        with self._lock:
-            payloads = list(self._shard(tenant, collection).payloads(where))
-        return in_order(payloads)
+        return in_order(self._visible(tenant, collection, match("document", document_id)))
 
     async def chunks_by_id(
         self, tenant: str, collection: str, ids: Sequence[str]
     ) -> dict[str, Chunk]:
-        where = every(visible(tenant), match("chunk", *ids))
-        with self._lock:
-            payloads = list(self._shard(tenant, collection).payloads(where))
-        return {chunk.id: chunk for chunk in map(records.chunk_of, payloads)}
+        found = map(records.chunk_of, self._visible(tenant, collection, match("chunk", *ids)))
+        return {chunk.id: chunk for chunk in found}
 
     async def chunks_between(
         self, tenant: str, collection: str, document_id: str, first: int, last: int
     ) -> list[Chunk]:
-        where = every(
-            visible(tenant), match("document", document_id), within("ordinal", first, last)
-        )
+        where = every(match("document", document_id), within("ordinal", first, last))
+        return in_order(self._visible(tenant, collection, where))
+
+    def _visible(self, tenant: str, collection: str, where: Clause) -> list[Payload]:
         with self._lock:
-            payloads = list(self._shard(tenant, collection).payloads(where))
-        return in_order(payloads)
+            shard, space, _ = self._at(tenant, collection)
+            return list(shard.payloads(every(visible(space), where)))
 
     async def recall(self, tenant: str, collection: str, query: RecallQuery) -> list[Candidate]:
         with self._lock:
-            shard = self._shard(tenant, collection)
-            if query.dense is not None and len(query.dense) != shard.collection.dimensions:
-                raise mismatch(shard.collection, "another model", len(query.dense))
-            requests = searches(tenant, query)
+            shard, space, kept = self._at(tenant, collection)
+            if query.dense is not None and len(query.dense) != kept.collection.dimensions:
+                raise mismatch(kept.collection, "another model", len(query.dense))
+            requests = searches(space, query)
             answers = shard.query(list(requests.values())) if requests else []
         return union(dict(zip(requests, answers, strict=True)))
 
@@ -355,20 +421,24 @@ class EdgeStore:
             self._let_go()
 
     def _let_go(self) -> None:
-        while self._shards:
-            self._shards.popitem()[1].close()
+        self._catalogue.close()
         self._folder_lock.release()
 
     def _require_space(self, size: int) -> None:
         require_space(self._folder, size)
 
     def _warn_if_large(self, shard: Shard) -> None:
-        name = shard.collection.name
-        if shard.size > LARGE and name not in self._warned:
-            self._warned.add(name)
+        if shard.size > LARGE and shard not in self._warned:
+            self._warned.add(shard)
             log.warning(
                 "Collection '%s' has more than %d chunks; a Qdrant server (TWOFOLD_QDRANT_URL) "
                 "is the better home for it: there it is searched by an index at all times.",
-                name,
+                plain_name(shard.name),
                 LARGE,
             )
+
+
+def _row(shard: Shard, space: str, document: Document) -> Document | None:
+    """The row that is there for a document, as its own address has it."""
+    payload = shard.get(records.row_id(space, document.id))
+    return records.row_of(payload, document.collection) if payload else None

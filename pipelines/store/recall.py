@@ -36,15 +36,15 @@ class _Found(TypedDict, total=False):
     vector: Vector
 
 
-def searches(tenant: str, query: RecallQuery, *, prefix: int | None = None) -> Asked:
+def searches(space: str, query: RecallQuery, *, prefix: int | None = None) -> Asked:
     """The searches that a query asks for; its filter works inside each of them.
 
     Args:
-        tenant: Whose chunks.
+        space: Whose chunks.
         query: What is looked for.
         prefix: Length of the vector that the collection keeps under `PREFIX`, if it does.
     """
-    mine = visible(tenant)
+    mine = visible(space)
     where = every(mine, translate(query.filter)) if query.filter else mine
     common: Clause = {
         "limit": query.limit,
@@ -59,7 +59,7 @@ def searches(tenant: str, query: RecallQuery, *, prefix: int | None = None) -> A
         asked["sparse"] = common | {
             "query": {"indices": [*query.sparse.indices], "values": [*query.sparse.values]},
             "using": SPARSE,
-            # Over the tenant's visible chunks: rare words of others stay theirs.
+            # Over the visible chunks of the space: rare words of others stay theirs.
             "params": {"idf": {"corpus": mine}},
         }
     return asked

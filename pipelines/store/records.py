@@ -12,7 +12,7 @@ A row says two things that change apart from each other: what is being worked on
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple, Protocol, TypeAlias, cast
+from typing import Final, NamedTuple, Protocol, Self, TypeAlias, cast
 from uuid import UUID
 
 import numpy as np
@@ -20,7 +20,7 @@ from pydantic import JsonValue
 
 from pipelines import filters
 from pipelines.keys import derived_uuid
-from pipelines.ports import Chunk, SparseVector, Vectors
+from pipelines.ports import Chunk, Collection, SparseVector, Vectors
 from twofold.schema import Document
 
 Payload: TypeAlias = dict[str, JsonValue]
@@ -33,7 +33,7 @@ LIVE: Final = ("live_version", "chunks", "title")
 """The fields of a row that only publishing changes."""
 
 INDEXES: Final[Mapping[str, Mapping[str, JsonValue]]] = {
-    "tenant": {"type": "keyword", "is_tenant": True},
+    "space": {"type": "keyword", "is_tenant": True},
     "kind": {"type": "keyword"},
     "document": {"type": "keyword"},
     "status": {"type": "keyword"},
@@ -51,6 +51,18 @@ INDEXES: Final[Mapping[str, Mapping[str, JsonValue]]] = {
     "fields[].text": {"type": "keyword", "nested": "fields", "prefix": True},
 }
 """Every payload key that a filter asks for, with its index: no search reads all payloads."""
+
+
+class Shape(NamedTuple):
+    """What vectors must have in common to lie in one physical collection."""
+
+    embedder: str
+    dimensions: int
+
+    @classmethod
+    def of(cls, collection: Collection) -> Self:
+        """The shape of a collection's vectors."""
+        return cls(collection.embedder, collection.dimensions)
 
 
 class Point(NamedTuple):
@@ -73,22 +85,22 @@ class Sparse(Protocol):
 # --- Rows -----------------------------------------------------------------------------------
 
 
-def row_id(tenant: str, collection: str, document_id: str) -> UUID:
+def row_id(space: str, document_id: str) -> UUID:
     """Id of the point of a ledger row."""
-    return UUID(derived_uuid("document", tenant, collection, document_id))
+    return UUID(derived_uuid("document", space, document_id))
 
 
-def row_point(tenant: str, document: Document, *marks: str) -> Point:
+def row_point(space: str, document: Document, *marks: str) -> Point:
     """A ledger row; `marks` lie in the indexed `facts`, which rows do not need."""
     payload: Payload = {
-        "tenant": tenant,
+        "space": space,
         "kind": "document",
         "document": document.id,
         "facts": list(marks),
         **work_of(document),
         **live_of(document),
     }
-    return Point(row_id(tenant, document.collection, document.id), payload)
+    return Point(row_id(space, document.id), payload)
 
 
 def work_of(document: Document) -> Payload:
@@ -114,11 +126,11 @@ def live_of(document: Document) -> Payload:
     }
 
 
-def row_of(payload: Payload) -> Document:
-    """The ledger row of a payload."""
+def row_of(payload: Payload, address: str) -> Document:
+    """The ledger row of a payload, for whoever asked for it by this address."""
     document = Document.model_validate_json(_record(payload))
     published = cast("dict[str, object]", payload.get("published") or {})
-    return document.model_copy(update=published)
+    return document.model_copy(update={**published, "collection": address})
 
 
 def upload_of(document: Document) -> str:
@@ -133,19 +145,19 @@ def _upload(created: datetime, version: int) -> str:
 # --- Chunks ---------------------------------------------------------------------------------
 
 
-def chunk_id(tenant: str, collection: str, upload: str, chunk: str) -> UUID:
-    """Id of the point of a chunk; holds the tenant, so that no id can name another's point.
+def chunk_id(space: str, upload: str, chunk: str) -> UUID:
+    """Id of the point of a chunk; holds the space, so that no id can name another's point.
 
     And the upload, so that a worker who comes late cannot write over what came after him.
     """
-    return UUID(derived_uuid("chunk", tenant, collection, upload, chunk))
+    return UUID(derived_uuid("chunk", space, upload, chunk))
 
 
-def chunk_point(tenant: str, document: Document, chunk: Chunk, vectors: Vectors) -> Point:
+def chunk_point(space: str, document: Document, chunk: Chunk, vectors: Vectors) -> Point:
     """A chunk of the upload that a row is of; no search sees it yet."""
     upload = upload_of(document)
     payload: Payload = {
-        "tenant": tenant,
+        "space": space,
         "kind": "staged",
         "document": chunk.document_id,
         "upload": upload,
@@ -162,7 +174,7 @@ def chunk_point(tenant: str, document: Document, chunk: Chunk, vectors: Vectors)
             separators=(",", ":"),
         ),
     }
-    return Point(chunk_id(tenant, document.collection, upload, chunk.id), payload, vectors)
+    return Point(chunk_id(space, upload, chunk.id), payload, vectors)
 
 
 def chunk_of(payload: Payload) -> Chunk:

@@ -10,7 +10,7 @@ with replicas ask the majority of them.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 from uuid import UUID
 
@@ -267,8 +267,7 @@ async def create(
 async def _create(
     client: AsyncQdrantClient, name: str, collection: Collection, layout: Layout
 ) -> bool:
-    memory = asdict(collection)
-    del memory["name"]
+    memory = {"embedder": collection.embedder, "dimensions": collection.dimensions}
     return await client.create_collection(
         name,
         vectors_config=_vectors_config(collection.dimensions, layout),

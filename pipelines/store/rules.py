@@ -93,9 +93,9 @@ async def oldest_first(
     since: float | None = None
     while True:
         rows = await page(since, limit)
-        new = [row for row in rows if (row["tenant"], row["document"]) not in seen]
+        new = [row for row in rows if (row["space"], row["document"]) not in seen]
         for row in new:
-            seen.add((row["tenant"], row["document"]))
+            seen.add((row["space"], row["document"]))
             yield row
         if len(rows) < limit:
             return

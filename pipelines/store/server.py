@@ -1,74 +1,41 @@
+# ruff: noqa: ARG002
 """The store of the distributed mode: a Qdrant server or cluster, used by any number of processes.
 
-No two operations on a server are one. So everything hangs on single conditional updates of a
-ledger row, which the server does atomically, and every method reads back what came of its own:
-
-- A row changes only while it is of the upload that the caller means.
-- Searches answer from the version that the row calls live. `publish` makes the new chunks
-  findable, then switches the row, then deletes the old chunks; what a search finds of another
-  version than the live one, it drops. So no search sees two versions, or none, at any moment.
-- Deleting removes the row first: chunks without a row are not there for anybody.
-
-Whatever is cut off in between is repaired by doing it again, and what nobody does again is swept.
+What one generation of a collection does is in `server_space`; here are the collections.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence, Set
-from contextlib import asynccontextmanager
-from typing import TypeAlias, TypeVar, cast
-from uuid import UUID, uuid4
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+from uuid import UUID
 
-from qdrant_client import models
-
-from pipelines import filters
 from pipelines.keys import derived_uuid
 from pipelines.ports import (
     Candidate,
     Chunk,
     Collection,
     DocumentPage,
+    Generation,
     Health,
     RecallQuery,
     Vectors,
+    plain_name,
 )
 from pipelines.store import records, remote
-from pipelines.store.conditions import (
-    Clause,
-    below,
-    chunks_of,
-    every,
-    match,
-    none,
-    row,
-    rows,
-    some,
-    visible,
-    within,
-)
+from pipelines.store.catalogue import place_of, space_of
+from pipelines.store.conditions import every, match
 from pipelines.store.connection import Connection, NoSuchCollection, Server
-from pipelines.store.recall import searches, union
 from pipelines.store.records import Payload
 from pipelines.store.remote import Layout, Ordering, RemoteCollection
-from pipelines.store.rules import (
-    UNFINISHED,
-    check_name,
-    in_order,
-    live_now,
-    mismatch,
-    oldest_first,
-    parse_cursor,
-)
-from twofold.errors import CollectionNotFound, DocumentNotFound, ServiceError
+from pipelines.store.rules import UNFINISHED, check_name, oldest_first
+from pipelines.store.server_space import RemoteSpace
+from twofold.errors import CollectionNotFound, NotServed
 from twofold.schema import Document, DocumentStatus
 
-Found: TypeAlias = models.Record | models.ScoredPoint
-P = TypeVar("P", models.Record, models.ScoredPoint)
+T = TypeVar("T")
 
-ROUNDS = 4  # times that a read or a decision is repeated when others write in between
-ROWS = 256  # ledger rows in one call
 SWEPT = 1_000  # chunks that a sweep looks at in one call
-CHUNKS = 128  # chunks in one call: about 2 MB of JSON with 1,024 dimensions
 
-_UPLOAD = ("tenant", "document", "upload")  # keys that tell an upload from all others
+_UPLOAD = ("space", "document", "upload")  # keys that tell an upload from all others
 
 
 class QdrantStore:
@@ -89,7 +56,7 @@ class QdrantStore:
 
     # --- Collections ------------------------------------------------------------------------
 
-    async def ensure_collection(self, tenant: str, collection: Collection) -> None:
+    async def ensure_collection(self, tenant: str, collection: Collection) -> Collection:
         check_name(collection.name)
         try:
             there = await self._opened(collection.name)
@@ -97,32 +64,72 @@ class QdrantStore:
             alias = self._prefix + collection.name
             await remote.create(self._connection, alias, collection, self._layout)
             there = await self._opened(collection.name)
-        if there.memory != collection:
-            raise mismatch(there.memory, collection.embedder, collection.dimensions)
         if not await self._is_admitted(there, tenant):
-            admitted: Payload = {"tenant": tenant, "kind": "tenant"}
+            admitted: Payload = {"space": tenant, "kind": "tenant"}
             point = records.Point(_tenant_id(tenant, collection.name), admitted)
             await there.put([point], [])
+        return there.memory
 
-    async def get_collection(self, tenant: str, name: str) -> Collection:
-        async with self._collection(tenant, name) as collection:
-            return collection.memory
+    async def get_collection(self, tenant: str, collection: str) -> Collection:
+        async def remembered(space: RemoteSpace) -> Collection:
+            return space.collection
+
+        return await self._at(tenant, collection, remembered)
 
     async def list_collections(self, tenant: str) -> list[Collection]:
         return [
             collection.memory
             async for collection in self._all()
-            if await collection.count(rows(tenant))
+            if await self._is_admitted(collection, tenant)
         ]
 
-    @asynccontextmanager
-    async def _collection(self, tenant: str, name: str) -> AsyncIterator[RemoteCollection]:
-        """A collection that exists for the tenant; also when it goes while it is used."""
+    async def create_collection(self, tenant: str, collection: Collection) -> Collection:
+        raise _not_yet("collections that are created before the first upload")
+
+    async def instruct_collection(
+        self,
+        tenant: str,
+        name: str,
+        *,
+        query_instruction: str | None,
+        rerank_instruction: str | None,
+    ) -> Collection:
+        raise _not_yet("instructions of collections")
+
+    async def delete_collection(self, tenant: str, name: str) -> None:
+        raise _not_yet("the deletion of collections")
+
+    async def begin_generation(self, tenant: str, collection: Collection) -> Collection:
+        raise _not_yet("the rebuilding of collections")
+
+    async def generations(self, tenant: str, name: str) -> list[Generation]:
+        return [Generation(await self.get_collection(tenant, name), "live")]
+
+    async def unsettled(self) -> AsyncIterator[tuple[str, Generation]]:
+        settled: list[tuple[str, Generation]] = []
+        for each in settled:
+            yield each
+
+    async def note_generation(self, tenant: str, collection: str, note: str | None) -> None:
+        raise _not_yet("the rebuilding of collections")
+
+    async def switch_generation(self, tenant: str, name: str, generation: int) -> Collection:
+        raise _not_yet("the rebuilding of collections")
+
+    async def drop_generation(self, tenant: str, name: str, generation: int) -> None:
+        raise _not_yet("the rebuilding of collections")
+
+    async def _at(
+        self, tenant: str, address: str, work: Callable[[RemoteSpace], Awaitable[T]]
+    ) -> T:
+        """Do something in a collection that exists for the tenant; it may go meanwhile."""
+        name = plain_name(address)
         try:
-            collection = await self._opened(name)
-            if not await self._is_admitted(collection, tenant):
+            home = await self._opened(name)
+            if not await self._is_admitted(home, tenant):
                 raise CollectionNotFound(collection=name)
-            yield collection
+            space = space_of(tenant, home.memory)
+            return await work(RemoteSpace(home, space, home.memory, address))
         except NoSuchCollection:
             self._forget(name)
             raise CollectionNotFound(collection=name) from None
@@ -165,63 +172,19 @@ class QdrantStore:
         *,
         known: Mapping[str, Document | None] | None = None,
     ) -> set[str]:
-        refused: set[str] = set()
-        for start in range(0, len(documents), ROWS):
-            part = documents[start : start + ROWS]
-            async with self._collection(tenant, part[0].collection) as collection:
-                refused |= await self._put(collection, tenant, part, known)
-        return refused
-
-    async def _put(
-        self,
-        collection: RemoteCollection,
-        tenant: str,
-        documents: Sequence[Document],
-        known: Mapping[str, Document | None] | None,
-    ) -> set[str]:
-        """Insert and change rows, each on its condition, and see which now bear our stamp."""
-        stamp: Payload = {"stamp": uuid4().hex}
-        ids = {document.id: _row_id(tenant, document) for document in documents}
-        new: list[records.Point] = []
-        changes: list[tuple[Clause, Payload]] = []
-        for document in documents:
-            before = known.get(document.id) if known is not None else None
-            where = row(tenant, ids[document.id])
-            if before is None:
-                point = records.row_point(tenant, document)
-                new.append(point._replace(payload=point.payload | stamp))
-            else:
-                where = every(where, match("upload", records.upload_of(before)))
-            if before is not None or known is None:
-                changes.append((where, records.work_of(document) | stamp))
-        await collection.put(new, changes)
-        if known is None:
+        if not documents:
             return set()
-        written = await collection.get([*ids.values()], ["document", "stamp"])
-        ours = {each["document"] for each in written if each["stamp"] == stamp["stamp"]}
-        return {each for each in ids if each not in ours}
+        [address] = {document.collection for document in documents}
+        return await self._at(tenant, address, lambda at: at.put_documents(documents, known))
 
     async def touch_document(self, tenant: str, document: Document) -> bool:
-        point, upload = _row_id(tenant, document), records.upload_of(document)
-        working = every(row(tenant, point), match("upload", upload), none(match("status", "ready")))
-        async with self._collection(tenant, document.collection) as collection:
-            await collection.set_payload(working, records.work_of(document), Ordering.STRONG)
-            found = await collection.get([point], ["upload", "status"])
-        return [(each["upload"], each["status"] == "ready") for each in found] == [(upload, False)]
+        return await self._at(tenant, document.collection, lambda at: at.touch_document(document))
 
     async def get_document(self, tenant: str, collection: str, document_id: str) -> Document:
-        point = records.row_id(tenant, collection, document_id)
-        async with self._collection(tenant, collection) as there:
-            stored = await there.get([point])
-        if not stored:
-            raise DocumentNotFound(document_id=document_id, collection=collection)
-        return records.row_of(stored[0])
+        return await self._at(tenant, collection, lambda at: at.get_document(document_id))
 
     async def find_by_sha256(self, tenant: str, collection: str, sha256: str) -> list[Document]:
-        where = every(rows(tenant), match("sha256", sha256))
-        async with self._collection(tenant, collection) as there:
-            found = [records.row_of(_payload(each)) for each in await there.all(where)]
-        return sorted(found, key=lambda document: (document.created_at, document.id))
+        return await self._at(tenant, collection, lambda at: at.find_by_sha256(sha256))
 
     async def list_documents(
         self,
@@ -232,202 +195,63 @@ class QdrantStore:
         cursor: str | None = None,
         limit: int = 100,
     ) -> DocumentPage:
-        where = every(rows(tenant), match("status", *status)) if status else rows(tenant)
-        start = parse_cursor(cursor) if cursor is not None else None
-        async with self._collection(tenant, collection) as there:
-            page, following = await there.page(where, start=start, limit=limit)
-        documents = [records.row_of(payload) for payload in page]
-        return DocumentPage(documents, following.hex if following else None)
+        return await self._at(
+            tenant, collection, lambda at: at.list_documents(status, cursor, limit)
+        )
 
     async def count_documents(self, tenant: str, collection: str) -> dict[DocumentStatus, int]:
-        async with self._collection(tenant, collection) as there:
-            counts = await there.count_by("status", rows(tenant))
-        return cast("dict[DocumentStatus, int]", counts)
+        return await self._at(tenant, collection, lambda at: at.count_documents())
 
     async def unfinished(self) -> AsyncIterator[tuple[str, Document]]:
         where = every(match("kind", "document"), match("status", *UNFINISHED))
-        async for collection in self._all():
+        async for home in self._all():
 
             async def page(
-                since: float | None, limit: int, collection: RemoteCollection = collection
+                since: float | None, limit: int, home: RemoteCollection = home
             ) -> list[Payload]:
-                return await collection.oldest(where, since=since, limit=limit)
+                return await home.oldest(where, since=since, limit=limit)
 
             async for payload in oldest_first(page):
-                yield str(payload["tenant"]), records.row_of(payload)
+                tenant, address = place_of(str(payload["space"]))
+                yield tenant, records.row_of(payload, address)
 
     async def delete_document(self, tenant: str, collection: str, document_id: str) -> Document:
-        point = records.row_id(tenant, collection, document_id)
-        async with self._collection(tenant, collection) as there:
-            gone = await self._delete_row(there, tenant, point)
-            if gone is None:
-                raise DocumentNotFound(document_id=document_id, collection=collection)
-            created = match("created", filters.format_time(gone.created_at))
-            await there.delete(every(chunks_of(tenant, document_id), created), Ordering.MEDIUM)
-        return gone
-
-    async def _delete_row(
-        self, collection: RemoteCollection, tenant: str, point: UUID
-    ) -> Document | None:
-        """Delete the row, whatever uploads come in between; one made afterwards stays."""
-        gone: Document | None = None
-        for _ in range(ROUNDS):
-            found = [records.row_of(each) for each in await collection.get([point])]
-            if not found or (gone and found[0].created_at != gone.created_at):
-                return gone
-            [gone] = found
-            upload = match("upload", records.upload_of(gone))
-            await collection.delete(every(row(tenant, point), upload), Ordering.STRONG)
-        raise _contended("delete", tenant)
+        return await self._at(tenant, collection, lambda at: at.delete_document(document_id))
 
     # --- Chunks -----------------------------------------------------------------------------
 
     async def vectors_by_sha256(
         self, tenant: str, collection: str, document_id: str
     ) -> dict[str, Vectors]:
-        where = chunks_of(tenant, document_id)
-        async with self._collection(tenant, collection) as there:
-            found = await there.all(where, vectors=True)
-        return dict(records.vectors_of(_payload(record), record.vector) for record in found)
+        return await self._at(tenant, collection, lambda at: at.vectors_by_sha256(document_id))
 
     async def stage_chunks(
         self, tenant: str, document: Document, chunks: Sequence[Chunk], vectors: Sequence[Vectors]
     ) -> None:
-        points = [
-            records.chunk_point(tenant, document, *pair)
-            for pair in zip(chunks, vectors, strict=True)
-        ]
-        point, upload = _row_id(tenant, document), records.upload_of(document)
-        async with self._collection(tenant, document.collection) as collection:
-            for start in range(0, len(points), CHUNKS):
-                stored = await collection.get([point], ["upload"])
-                if [each["upload"] for each in stored] != [upload]:
-                    return
-                part = points[start : start + CHUNKS]
-                await collection.upsert(part, over=every(match("kind", "staged")))
+        await self._at(
+            tenant, document.collection, lambda at: at.stage_chunks(document, chunks, vectors)
+        )
 
     async def publish(self, tenant: str, document: Document) -> bool:
-        document = live_now(document)
-        point, upload = _row_id(tenant, document), records.upload_of(document)
-        mine = every(chunks_of(tenant, document.id), match("upload", upload))
-        async with self._collection(tenant, document.collection) as collection:
-            for _ in range(ROUNDS):
-                found = await collection.get([point])
-                stored = found[0] if found else None
-                if stored is None or stored["upload"] != upload:
-                    if stored is None or stored.get("live") != upload:
-                        await collection.delete(mine, Ordering.MEDIUM)
-                    return False
-                if (stored["status"], stored.get("live")) == ("ready", upload):
-                    await self._clear(collection, tenant, records.row_of(stored))
-                    return True
-                findable = every(mine, below("ordinal", document.chunks))
-                await collection.set_payload(findable, {"kind": "chunk"}, Ordering.MEDIUM)
-                # The switch: before it every search answers from the old version, after it from
-                # the new one.
-                await collection.set_payload(
-                    every(row(tenant, point), match("upload", upload)),
-                    records.work_of(document) | records.live_of(document),
-                    Ordering.STRONG,
-                )
-        raise _contended("publish", tenant)
-
-    async def _clear(self, collection: RemoteCollection, tenant: str, document: Document) -> None:
-        """Delete the chunks that a published row has left behind; those of later uploads stay."""
-        beyond = none(below("ordinal", document.chunks))
-        await collection.delete(
-            every(
-                chunks_of(tenant, document.id),
-                match("created", filters.format_time(document.created_at)),
-                some(
-                    below("version", document.version),
-                    every(match("upload", records.upload_of(document)), beyond),
-                ),
-            ),
-            Ordering.MEDIUM,
-        )
+        return await self._at(tenant, document.collection, lambda at: at.publish(document))
 
     async def get_chunks(self, tenant: str, collection: str, document_id: str) -> list[Chunk]:
-        return await self._chunks_of(tenant, collection, document_id)
-
-    async def chunks_between(
-        self, tenant: str, collection: str, document_id: str, first: int, last: int
-    ) -> list[Chunk]:
-        return await self._chunks_of(
-            tenant, collection, document_id, within("ordinal", first, last)
-        )
-
-    async def _chunks_of(
-        self, tenant: str, collection: str, document_id: str, *where: Clause
-    ) -> list[Chunk]:
-        """Chunks of the live version in order; the same was live before and after reading them."""
-        async with self._collection(tenant, collection) as there:
-            for _ in range(ROUNDS):
-                live = await self._live(there, tenant, {document_id})
-                if not live:
-                    return []
-                upload = match("upload", live[document_id])
-                found = await there.all(every(chunks_of(tenant, document_id), upload, *where))
-                if await self._live(there, tenant, {document_id}) == live:
-                    return in_order(map(_payload, found))
-        raise _contended("read", tenant)
+        return await self._at(tenant, collection, lambda at: at.get_chunks(document_id))
 
     async def chunks_by_id(
         self, tenant: str, collection: str, ids: Sequence[str]
     ) -> dict[str, Chunk]:
-        async with self._collection(tenant, collection) as there:
-            where = every(visible(tenant), match("chunk", *ids))
+        return await self._at(tenant, collection, lambda at: at.chunks_by_id(ids))
 
-            async def read() -> list[list[models.Record]]:
-                return [await there.all(where)]
-
-            [found] = await self._current(there, tenant, read)
-        return {chunk.id: chunk for chunk in in_order(map(_payload, found))}
+    async def chunks_between(
+        self, tenant: str, collection: str, document_id: str, first: int, last: int
+    ) -> list[Chunk]:
+        return await self._at(
+            tenant, collection, lambda at: at.chunks_between(document_id, first, last)
+        )
 
     async def recall(self, tenant: str, collection: str, query: RecallQuery) -> list[Candidate]:
-        async with self._collection(tenant, collection) as there:
-            if query.dense is not None and len(query.dense) != there.memory.dimensions:
-                raise mismatch(there.memory, "another model", len(query.dense))
-            asked = searches(tenant, query, prefix=there.prefix)
-
-            async def read() -> list[list[models.ScoredPoint]]:
-                return await there.query([*asked.values()])
-
-            answers = await self._current(there, tenant, read) if asked else []
-        return union(dict(zip(asked, answers, strict=True)))
-
-    async def _current(
-        self,
-        collection: RemoteCollection,
-        tenant: str,
-        read: Callable[[], Awaitable[list[list[P]]]],
-    ) -> list[list[P]]:
-        """What is of the live versions among the chunks that are read.
-
-        The rows are read after the chunks. When what was found of a document is of an old
-        version, its row may have switched in between, and then what is live was not looked for:
-        read again, until the row is as it was the time before.
-        """
-        before: dict[str, str] = {}
-        lists: list[list[P]] = []
-        for _ in range(ROUNDS):
-            lists = await read()
-            live = await self._live(collection, tenant, {_document(p) for ps in lists for p in ps})
-            stale = {_document(p) for ps in lists for p in ps if not _is_live(p, live)}
-            lists = [[p for p in ps if _is_live(p, live)] for ps in lists]
-            if all(before.get(each) == live.get(each) for each in stale):
-                break
-            before = live
-        return lists
-
-    async def _live(
-        self, collection: RemoteCollection, tenant: str, documents: Set[str]
-    ) -> dict[str, str]:
-        """The live upload of each of the documents that has one."""
-        name = collection.memory.name
-        points = [records.row_id(tenant, name, each) for each in documents]
-        found = await collection.get(points, ["document", "live"]) if points else []
-        return {str(each["document"]): str(each["live"]) for each in found if each.get("live")}
+        return await self._at(tenant, collection, lambda at: at.recall(query))
 
     # --- The rest ---------------------------------------------------------------------------
 
@@ -440,7 +264,7 @@ class QdrantStore:
                     every(match("kind", "chunk", "staged")),
                     start=start,
                     limit=SWEPT,
-                    keys=["tenant", "document", "upload"],
+                    keys=_UPLOAD,
                 )
                 swept += await self._sweep(collection, page)
                 if start is None:
@@ -453,12 +277,11 @@ class QdrantStore:
         The rows are read after the chunks. An upload that its row has left by then never comes
         back, so nothing that is deleted here can be needed by anybody.
         """
-        name = collection.memory.name
         found = {tuple(str(each[key]) for key in _UPLOAD) for each in chunks}
-        points = {records.row_id(tenant, name, document) for tenant, document, _ in found}
+        points = {records.row_id(space, document) for space, document, _ in found}
         used: set[tuple[str, ...]] = set()
-        for each in await collection.get([*points], ["tenant", "document", "upload", "live"]):
-            place = (str(each["tenant"]), str(each["document"]))
+        for each in await collection.get([*points], ["space", "document", "upload", "live"]):
+            place = (str(each["space"]), str(each["document"]))
             used |= {(*place, str(each[key])) for key in ("upload", "live") if each.get(key)}
         for upload in found - used:
             where = [match(key, value) for key, value in zip(_UPLOAD, upload, strict=True)]
@@ -478,25 +301,5 @@ def _tenant_id(tenant: str, collection: str) -> UUID:
     return UUID(derived_uuid("tenant", tenant, collection))
 
 
-def _row_id(tenant: str, document: Document) -> UUID:
-    return records.row_id(tenant, document.collection, document.id)
-
-
-def _document(point: Found) -> str:
-    return str(_payload(point)["document"])
-
-
-def _is_live(point: Found, live: Mapping[str, str]) -> bool:
-    payload = _payload(point)
-    return live.get(str(payload["document"])) == payload["upload"]
-
-
-def _payload(point: Found) -> Payload:
-    return point.payload or {}
-
-
-def _contended(verb: str, tenant: str) -> ServiceError:
-    return ServiceError(
-        reason=f"a document of tenant '{tenant}' changed {ROUNDS} times while it tried to {verb} "
-        "it; try again"
-    )
+def _not_yet(feature: str) -> NotServed:
+    return NotServed(reason=f"the distributed mode does not have {feature} yet")

@@ -1,8 +1,8 @@
-"""One collection on disk: a shard of the embedded engine, and what the collection remembers.
+"""A shard of the embedded engine on disk, the home of generations whose vectors are alike.
 
-    collections/NAME/collection.json    written last: a folder without it never came into being
-    collections/NAME/indexed.json       how much had an index when it was last built
-    collections/NAME/shard/             the engine's own files
+    collections/NAME@1/shape.json      written last: a folder without it never came into being
+    collections/NAME@1/indexed.json    how much had an index when it was last built
+    collections/NAME@1/shard/          the engine's own files
 
 What is worth knowing of the engine (qdrant-edge-py 0.9), by experiment:
 
@@ -20,64 +20,63 @@ What is worth knowing of the engine (qdrant-edge-py 0.9), by experiment:
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 from uuid import UUID
 
 import qdrant_edge as engine
 
-from pipelines.ports import Collection
 from pipelines.store.conditions import Clause
 from pipelines.store.durable import make_folder, storage_full, write_file
 from pipelines.store.engine import filter_of, index_of, query_of
-from pipelines.store.records import DENSE, INDEXES, SPARSE, Payload, Point
+from pipelines.store.records import DENSE, INDEXES, SPARSE, Payload, Point, Shape
 from pipelines.store.wal import sync_log
 from twofold.errors import StartupError
 
 _PAGE = 256
+_SHAPE = "shape.json"
 
 
 class Shard:
-    """A collection that is open.
+    """A shard that is open.
 
     Attributes:
-        collection: The model that its vectors came from.
-        tenants: Those for whom the collection exists.
+        name: Of its folder.
+        shape: Of the vectors in it.
+        is_open: Until `close`.
     """
 
-    def __init__(
-        self, folder: Path, collection: Collection, tenants: set[str], shard: engine.EdgeShard
-    ) -> None:
-        self.collection = collection
-        self.tenants = tenants
+    def __init__(self, folder: Path, shape: Shape, shard: engine.EdgeShard) -> None:
+        self.name = folder.name
+        self.shape = shape
+        self.is_open = True
         self._folder = folder
         self._shard = shard
 
     @classmethod
-    def create(cls, folder: Path, collection: Collection) -> Self:
-        """Make a collection that exists for nobody yet; see `admit`."""
-        shutil.rmtree(folder, ignore_errors=True)  # what an earlier, unfinished try has left
+    def create(cls, folder: Path, shape: Shape) -> Self:
+        """Make an empty shard, durably."""
+        cls.remove(folder)  # what an earlier, unfinished try has left
         with storage_full(folder):
             make_folder(folder / "shard")
-            shard = engine.EdgeShard.create(str(folder / "shard"), _config(collection.dimensions))
+            shard = engine.EdgeShard.create(str(folder / "shard"), _config(shape.dimensions))
             for key, schema in INDEXES.items():
                 shard.update(engine.UpdateOperation.create_field_index(key, index_of(schema)))
             shard.flush()
-        return cls(folder, collection, set(), shard)
+        content = json.dumps(shape._asdict()).encode()
+        write_file(folder / _SHAPE, lambda file: file.write(content))
+        return cls(folder, shape, shard)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Open a collection that `exists`.
+        """Open a shard that `exists`.
 
         Raises:
             StartupError: Its files cannot be read.
         """
         try:
-            memory = json.loads((folder / "collection.json").read_bytes())
-            tenants = set(memory.pop("tenants"))
-            shard = engine.EdgeShard.load(str(folder / "shard"))
-            return cls(folder, Collection(**memory), tenants, shard)
+            shape = Shape(**json.loads((folder / _SHAPE).read_bytes()))
+            return cls(folder, shape, engine.EdgeShard.load(str(folder / "shard")))
         except Exception as error:  # the engine has no class of its own for its errors
             raise StartupError(
                 reason=f"the collection in {folder} cannot be opened ({error}); restore it from a "
@@ -86,15 +85,14 @@ class Shard:
 
     @staticmethod
     def exists(folder: Path) -> bool:
-        """Whether the folder holds a collection that was made to the end."""
-        return (folder / "collection.json").is_file()
+        """Whether the folder holds a shard that was made to the end."""
+        return (folder / _SHAPE).is_file()
 
-    def admit(self, tenant: str) -> None:
-        """Let the collection exist for a tenant, durably."""
-        tenants = self.tenants | {tenant}
-        memory = json.dumps(asdict(self.collection) | {"tenants": sorted(tenants)}).encode()
-        write_file(self._folder / "collection.json", lambda file: file.write(memory))
-        self.tenants = tenants
+    @staticmethod
+    def remove(folder: Path) -> None:
+        """Delete the files of a shard that is not open; whatever is cut off, it has gone."""
+        (folder / _SHAPE).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
     def upsert(self, points: Sequence[Point], *, over: Clause | None = None) -> None:
         """Insert points; replace those of the same id, with `over` only where it holds for them."""
@@ -210,6 +208,7 @@ class Shard:
 
     def close(self) -> None:
         """Flush and let go."""
+        self.is_open = False
         self._shard.flush()
         self._shard.close()
 

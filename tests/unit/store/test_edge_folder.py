@@ -13,9 +13,17 @@ import pytest
 
 from pipelines.ports import Collection, RecallQuery
 from pipelines.store.edge import EdgeStore
+from pipelines.store.records import Shape
+from pipelines.store.shard import Shard
 from tests.support import stored
 from tests.support.stored import COLLECTION, found, ingest, next_version, ready, row, stage
-from twofold.errors import DataFolderInUse, DataFolderUnwritable, StartupError, StorageFull
+from twofold.errors import (
+    CollectionNotFound,
+    DataFolderInUse,
+    DataFolderUnwritable,
+    StartupError,
+    StorageFull,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -62,7 +70,7 @@ async def test_a_collection_that_cannot_be_read_stops_the_start_and_frees_the_fo
     tmp_path: Path,
 ) -> None:
     await (await filled(tmp_path)).close()
-    whole = tmp_path / "collections" / COLLECTION.name
+    whole = tmp_path / "collections" / COLLECTION.address
     aside = tmp_path / "aside"
     shutil.copytree(whole, aside)
     (whole / "shard" / "edge_config.json").write_text("{")
@@ -76,13 +84,31 @@ async def test_a_collection_that_cannot_be_read_stops_the_start_and_frees_the_fo
 
 
 async def test_a_collection_that_was_made_in_part_is_made_anew(tmp_path: Path) -> None:
-    store = await filled(tmp_path)
-    await store.close()
-    # As a crash leaves it right before the last step.
-    (tmp_path / "collections" / COLLECTION.name / "collection.json").unlink()
+    await EdgeStore.open(tmp_path).close()
+    # As a crash leaves it right before the last step: files that no entry knows of.
+    shard = Shard.create(tmp_path / "collections" / COLLECTION.address, Shape.of(COLLECTION))
+    shard.close()
     store = EdgeStore.open(tmp_path)
+    assert list((tmp_path / "collections").iterdir()) == []
+    with pytest.raises(CollectionNotFound):
+        await found(store, "mine")
     await store.ensure_collection("mine", COLLECTION)
     assert await found(store, "mine") == set()
+    await store.close()
+
+
+async def test_collections_that_nobody_knows_the_owners_of_stop_the_start(tmp_path: Path) -> None:
+    await (await filled(tmp_path)).close()
+    entries = (tmp_path / "collections.json").read_bytes()
+    (tmp_path / "collections.json").unlink()
+    with pytest.raises(StartupError, match=r"collections\.json is missing.*backup"):
+        EdgeStore.open(tmp_path)
+    (tmp_path / "collections.json").write_bytes(entries[:-5])
+    with pytest.raises(StartupError, match="cannot be read"):
+        EdgeStore.open(tmp_path)
+    (tmp_path / "collections.json").write_bytes(entries)
+    store = EdgeStore.open(tmp_path)
+    assert await found(store, "mine") == set(TEXTS)
     await store.close()
 
 
@@ -117,8 +143,8 @@ async def test_many_unindexed_vectors_are_indexed_before_serving(
     assert caplog.messages == []
     store = EdgeStore.open(tmp_path, index_above=len(TEXTS) - 1)
     before, after = caplog.messages
-    assert "Indexing 300 vectors of collection 'notes'" in before
-    assert "Indexed collection 'notes'" in after
+    assert "Indexing 300 vectors of collection 'notes@1'" in before
+    assert "Indexed collection 'notes@1'" in after
     assert await found(store, "mine") == set(TEXTS)
     asked = RecallQuery(stored.dense_of(TEXTS[5]), stored.sparse_of(TEXTS[5]), limit=3)
     best = max(await store.recall("mine", COLLECTION.name, asked), key=lambda each: each.dense or 0)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipelines.ports import Chunk, Collection, SparseVector, Vectors
 from pipelines.store.conditions import every, match, translate
 from pipelines.store.connection import Connection, Server
-from pipelines.store.records import Payload, Point, chunk_of, chunk_point
+from pipelines.store.records import Payload, Point, Shape, chunk_of, chunk_point
 from pipelines.store.remote import Layout, Ordering, RemoteCollection, create
 from pipelines.store.shard import Shard
 from tests.support import filter_strategies as draw
@@ -25,7 +25,7 @@ from twofold.schema import Condition, Filter, Metadata
 
 TENANT = "t"
 ROW = row("d", collection="c")
-EVERYTHING = every(match("tenant", TENANT))
+EVERYTHING = every(match("space", TENANT))
 VECTORS = Vectors(np.ones(2, dtype=np.float32), SparseVector([1], [1.0]))
 
 
@@ -35,7 +35,7 @@ Find = Callable[[list[Metadata], Filter], list[Metadata]]
 @contextmanager
 def engine(folder: Path, _: Server) -> Iterator[Find]:
     """The embedded engine."""
-    shard = Shard.create(folder / "c", Collection("c", "model", 2))
+    shard = Shard.create(folder / "c", Shape("model", 2))
 
     def find(stored: list[Metadata], tree: Filter) -> list[Metadata]:
         shard.delete(EVERYTHING)

@@ -24,7 +24,7 @@ EVERYTHING = Or(
         Condition(key="lang", in_=["de", "en"], exists=True),
     ]
 )
-POINT = row_id("mine", "notes", "d")
+POINT = row_id("mine/notes@1", "d")
 FILTERS: dict[str, Clause] = {
     "asked for": translate(EVERYTHING),
     "row": every(row("mine", POINT), match("upload", "u"), none(match("status", "ready"))),
@@ -53,7 +53,7 @@ def test_a_filter_survives(clause: Clause) -> None:
 def test_a_search_survives(prefix: int | None) -> None:
     dense = np.arange(8, dtype=np.float32) / 8
     query = RecallQuery(dense, SparseVector([1, 2], [1.0, 0.5]), 10, EVERYTHING, vectors=True)
-    for request in searches("mine", query, prefix=prefix).values():
+    for request in searches("mine/notes@1", query, prefix=prefix).values():
         asked = models.QueryRequest.model_validate(request)
         message = RestToGrpc.convert_query_request(asked, "notes")
         assert message.limit == 10
@@ -69,7 +69,7 @@ def test_a_search_survives(prefix: int | None) -> None:
 
 
 def test_a_conditional_update_survives() -> None:
-    point = row_point("mine", stored.row())
+    point = row_point("mine/notes@1", stored.row())
     struct = models.PointStruct(id=str(point.id), vector={}, payload=point.payload)
     condition = models.Filter.model_validate(FILTERS["row"])
     upsert = models.PointsList(

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.ports import Chunk
+from pipelines.ports import Chunk, Collection
 from pipelines.store import records
+from pipelines.store.catalogue import space_of
 from tests.support import filter_strategies as draw
 from tests.support.stored import chunks_of, row, vectors_of
 from twofold.schema import Document, Metadata
@@ -25,7 +26,7 @@ def test_a_row_is_read_as_it_was_written(
     name: str, metadata: Metadata, moment: datetime, error: dict[str, str] | None
 ) -> None:
     document = row(name=name, metadata=metadata, created_at=moment, error=error)
-    read = records.row_of(records.row_point("t", document).payload)
+    read = records.row_of(records.row_point("t", document).payload, document.collection)
     assert read == document
     assert types_in(read) == types_in(document)
 
@@ -53,16 +54,17 @@ def test_a_chunk_is_read_as_it_was_written(
     assert records.chunk_of(point.payload) == chunk
 
 
-def test_no_two_tenants_collections_or_kinds_share_the_id_of_a_point() -> None:
+def test_no_two_tenants_generations_or_kinds_share_the_id_of_a_point() -> None:
     [chunk] = chunks_of(row(), ["text"])
     ids = {
-        make(tenant, collection, *names)
+        make(space_of(tenant, Collection(name, "model-a", 8, generation)), *names)
         for make, others in ((records.row_id, [()]), (records.chunk_id, [("1",), ("2",)]))
         for tenant in ("a", "ab")
-        for collection in ("c", "bc")
-        for names in ((*other, name) for other in others for name in (chunk.id, "d", "cd"))
+        for name in ("c", "bc")
+        for generation in (1, 11)
+        for names in ((*other, last) for other in others for last in (chunk.id, "d", "cd"))
     }
-    assert len(ids) == 2 * 2 * (3 + 2 * 3)
+    assert len(ids) == 2 * 2 * 2 * (3 + 2 * 3)
 
 
 def types_in(document: Document) -> dict[str, type]:
