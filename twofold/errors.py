@@ -9,12 +9,16 @@
     │   ├── NotFound                  404
     │   │   ├── DocumentNotFound
     │   │   ├── CollectionNotFound
+    │   │   │   └── GenerationNotFound
     │   │   ├── ContentNotReady       nothing has been extracted yet
     │   │   ├── KeyNotFound
     │   │   └── CursorExpired         the ranking behind it is not kept any more
     │   ├── MethodNotAllowed          405
     │   ├── Conflict                  409
     │   │   ├── EmbedderMismatch      the collection was built with another model
+    │   │   ├── CollectionExists
+    │   │   ├── RebuildUnderWay       the collection is being rebuilt in another way
+    │   │   ├── GenerationInUse       what searches use cannot be dropped
     │   │   └── KeysUnchangeable      there is no keys file, or it is on a read-only mount
     │   ├── TooSlow                   408  the body does not arrive
     │   ├── TooLarge                  413
