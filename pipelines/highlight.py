@@ -1,16 +1,16 @@
 """Which words of a passage the query asked for. Pure.
 
 A word is highlighted when the first stage's own analysis takes it for a term of the query: the
-same stemmer, the same stop words. So `baking` lights up for `bakes`, and `the` never does.
+same stemmer, the same stop words. So `baking` lights up for `bakes`, and `the` never does. In a
+script without spaces what lights up are the n-grams that it shares with the query.
 """
 
-import re
 from collections.abc import Callable, Collection, Iterator
+
+from pipelines.scripts import words
 
 MOST_SPANS = 100
 """Highlights of one passage: a page that lights up all over says nothing."""
-
-WORD = re.compile(r"\w+(?:['’\-]\w+)*")
 
 Terms = Callable[[str], Collection[int]]
 """The terms of a text, by the numbers that the sparse vectors know them by."""
@@ -30,7 +30,7 @@ def highlights(text: str, terms_of: Terms, asked: Collection[int]) -> list[tuple
     spans: list[tuple[int, int]] = []
     for start, end in _matches(text, terms_of, frozenset(asked), known):
         if spans and not text[spans[-1][1] : start].strip():
-            spans[-1] = (spans[-1][0], end)
+            spans[-1] = (spans[-1][0], max(spans[-1][1], end))
         elif len(spans) == MOST_SPANS:
             break
         else:
@@ -43,9 +43,9 @@ def _matches(
 ) -> Iterator[tuple[int, int]]:
     if not asked:
         return
-    for word in WORD.finditer(text):
-        folded = word.group().casefold()
-        if folded not in known:
-            known[folded] = not asked.isdisjoint(terms_of(folded))
-        if known[folded]:
-            yield word.span()
+    for start, end in words(text):
+        word = text[start:end]
+        if word not in known:
+            known[word] = not asked.isdisjoint(terms_of(word))
+        if known[word]:
+            yield start, end

@@ -53,3 +53,17 @@ def test_ranges_are_in_order_disjoint_and_inside(text, query):
     flat = [bound for span in spans for bound in span]
     assert flat == sorted(flat)
     assert all(0 <= start < end <= len(text) for start, end in spans)
+
+
+def test_a_part_of_an_identifier_lights_it_up():
+    assert lit("user name", "x = getUserName()") == ["getUserName"]
+
+
+def test_in_a_text_without_spaces_the_words_of_the_query_light_up_alone():
+    assert lit("大学", "我在北京大学学习") == ["大学"]
+    assert lit("北京大学", "我在北京大学学习") == ["北京大学"]
+    assert lit("茶", "喝茶吧") == ["茶"]
+
+
+def test_marks_of_a_text_without_spaces_belong_to_the_character_before_them():
+    assert lit("น้อง", "พี่น้องกัน") == ["น้อง"]
