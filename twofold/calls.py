@@ -9,8 +9,9 @@ from typing import Generic, TypedDict, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue
 
+from twofold.checking import checked
 from twofold.errors import InvalidRequest
 from twofold.schema import (
     AcceptedDocuments,
@@ -36,7 +37,6 @@ from twofold.schema import (
 )
 
 Answer = TypeVar("Answer", bound=BaseModel)
-Model = TypeVar("Model", bound=BaseModel)
 
 _SLOWEST_UPLOAD = 250_000  # bytes a second; the deadline of an upload grows with its size
 _LONGEST_SILENCE_S = 30.0  # of a stream of events, which says every 15 s that it is alive
@@ -129,13 +129,13 @@ def compare(
     """`POST /documents/compare`."""
     files = [{"name": name, "sha256": sha256} for name, sha256 in hashes.items()]
     about = {"metadata": metadata} if metadata else {}
-    body = _valid(CompareDocuments, files=files, collection=collection, **about)
+    body = checked(CompareDocuments, {"files": files, "collection": collection, **about})
     return Call("POST", "/documents/compare", AcceptedDocuments, content=_json(body))
 
 
 def add_texts(documents: Sequence[DocumentText], *, collection: str) -> Call[AcceptedDocuments]:
     """`POST /documents` as JSON."""
-    body = _valid(AddDocuments, documents=documents, collection=collection)
+    body = checked(AddDocuments, {"documents": documents, "collection": collection})
     content = _json(body)
     seconds = len(content) / _SLOWEST_UPLOAD
     return Call("POST", "/documents", AcceptedDocuments, content=content, extra_s=seconds)
@@ -187,7 +187,7 @@ def retry(document_id: str, collection: str) -> Call[Document]:
 def search(query: str | SearchRequest, options: SearchOptions) -> Call[SearchResponse]:
     """`POST /search`."""
     base = {"query": query} if isinstance(query, str) else _fields(query)
-    request = _valid(SearchRequest, **{**base, **options})
+    request = checked(SearchRequest, {**base, **options})
     seconds = request.deadline_ms / 1_000 + _SEARCH_MARGIN_S
     return Call("POST", "/search", SearchResponse, content=_json(request), extra_s=seconds)
 
@@ -207,7 +207,7 @@ def continued(options: SearchOptions, cursor: str) -> SearchOptions:
 def search_batch(searches: Sequence[str | SearchRequest]) -> Call[SearchAnswers]:
     """`POST /search/batch`."""
     asked = [{"query": each} if isinstance(each, str) else _fields(each) for each in searches]
-    batch = _valid(SearchBatch, searches=asked)
+    batch = checked(SearchBatch, {"searches": asked})
     longest = max(each.deadline_ms for each in batch.searches)
     seconds = longest / 1_000 + _SEARCH_MARGIN_S
     return Call("POST", "/search/batch", SearchAnswers, content=_json(batch), extra_s=seconds)
@@ -249,15 +249,6 @@ def _of_document(
         idempotent=idempotent,
         extra_s=extra_s,
     )
-
-
-def _valid(model: type[Model], **values: object) -> Model:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(step) for step in first["loc"]) or model.__name__
-        raise InvalidRequest(field=where, reason=first["msg"]) from None
 
 
 def _fields(request: SearchRequest) -> dict[str, object]:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from twofold.apikeys import KeyFile, public
-from twofold.errors import InvalidRequest
+from twofold.checking import checked
 from twofold.schema import CreateKey, KeyList, TenantName
 from twofold.tables import keys_table
 
@@ -52,7 +51,10 @@ def create(
 
     `local` is the tenant of a server without keys, so that its documents stay within reach.
     """
-    wanted = _valid(name=name, tenant=tenant, scopes=scope, expires_in_days=expires_in_days)
+    wanted = checked(
+        _Wanted,
+        {"name": name, "tenant": tenant, "scopes": scope, "expires_in_days": expires_in_days},
+    )
     made = KeyFile(file).create(
         name=wanted.name,
         tenant=wanted.tenant,
@@ -94,11 +96,3 @@ def revoke(
     for key_id in key_ids:
         key = KeyFile(file).revoke(key_id)
         context.obj.show(f"Revoked {key.id} ('{key.name}', tenant '{key.tenant}').")
-
-
-def _valid(**said: object) -> _Wanted:
-    try:
-        return _Wanted.model_validate(said)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise InvalidRequest(field=str(first["loc"][0]), reason=first["msg"]) from None

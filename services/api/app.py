@@ -23,7 +23,7 @@ from services.api.buckets import Buckets, LocalBuckets, RedisBuckets
 from services.api.limits import BodyLimit, RequestIds
 from services.api.overload import InFlight, Pace
 from services.api.quotas import Limits, Quotas
-from services.api.routes import dialects, documents, health, keys, page, search
+from services.api.routes import dialects, documents, health, keys, mcp, page, search
 from services.api.uploads import prepare_spool
 from twofold import __version__
 from twofold.schema import AddDocuments, ErrorBody
@@ -44,9 +44,22 @@ TAGS = [
         "description": "The embedder and the reranker alone, in the formats of Cohere, Jina, vLLM, "
         "OpenAI and text-embeddings-inference.",
     },
+    {"name": "mcp", "description": "The Model Context Protocol, for agents and their desktops."},
     {"name": "keys", "description": "The API keys of the tenant whose key asks."},
     {"name": "health", "description": "For load balancers, and for people in a hurry."},
 ]
+
+ALLOWED_HEADERS = [
+    "Authorization",
+    "Content-Type",
+    "X-API-Key",
+    "X-Request-ID",
+    # What clients of the Model Context Protocol send.
+    "Mcp-Method",
+    "Mcp-Name",
+    "Mcp-Protocol-Version",
+]
+"""Of the web pages of others, where the operator lets them call."""
 
 FAILURE = {
     "description": "What was wrong, and what to do.",
@@ -87,7 +100,7 @@ def create_app(twofold: Twofold) -> FastAPI:
     app.state.pace = Pace(shared=not settings.distributed)
     app.openapi = partial(openapi, app)  # type: ignore[method-assign]
     errors.install(app)
-    for resource in (documents, search, dialects, keys, health, page):
+    for resource in (documents, search, mcp, dialects, keys, health, page):
         app.include_router(resource.router)
     return app
 
@@ -111,7 +124,7 @@ def middleware(settings: Settings, door: Doorkeeper, quotas: Quotas) -> list[Mid
                 CORSMiddleware,
                 allow_origins=origins,
                 allow_methods=["GET", "POST", "DELETE"],
-                allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+                allow_headers=ALLOWED_HEADERS,
                 expose_headers=["Retry-After", "X-Request-ID"],
             )
         )
@@ -144,7 +157,12 @@ def openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
         _, definitions = models_json_schema(
-            [(AddDocuments, "validation"), (ErrorBody, "serialization")],
+            [
+                (AddDocuments, "validation"),
+                (mcp.McpMessage, "validation"),
+                (mcp.McpAnswer, "serialization"),
+                (ErrorBody, "serialization"),
+            ],
             ref_template="#/components/schemas/{model}",
         )
         document["components"]["schemas"] |= definitions["$defs"]

@@ -37,6 +37,7 @@ READING_POSTS = frozenset(
     {
         "/search",
         "/search/batch",
+        "/mcp",
         "/retrieval",
         "/v2/rerank",
         "/v1/rerank",

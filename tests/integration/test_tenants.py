@@ -52,6 +52,12 @@ def dify(collection: str, query: str, **conditions: str) -> dict[str, Any]:
     }
 
 
+def tool(name: str, **arguments: Any) -> dict[str, Any]:
+    """The body of a call of a tool."""
+    params = {"name": name, "arguments": arguments}
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+
+
 ASKS: dict[str, list[Ask]] = {
     "add_documents": [
         Ask("POST", "/documents?wait=30", {"documents": [{"id": "{id}", "text": "{word}, oats"}]}),
@@ -98,6 +104,13 @@ ASKS: dict[str, list[Ask]] = {
         Ask("POST", "/retrieval", dify("default", "{word}")),
         Ask("POST", "/retrieval", dify("default", "{word}", seal="{word}")),
         Ask("POST", "/retrieval", dify("{collection}", "{word}"), found=200),
+    ],
+    "mcp": [
+        Ask("POST", "/mcp", tool("search", query="{word}", limit=20)),
+        Ask("POST", "/mcp", tool("search", query="{word}", filter={"key": "seal", "eq": "{word}"})),
+        Ask("POST", "/mcp", tool("search", query="{word}", collection="{collection}")),
+        Ask("POST", "/mcp", tool("get_document", document_id="{id}")),
+        Ask("POST", "/mcp", tool("list_collections")),
     ],
     "rerank_cohere": [Ask("POST", "/v2/rerank", {"query": "{word}", "documents": ["{word}"]})],
     "rerank_jina": [Ask("POST", "/v1/rerank", {"query": "{word}", "documents": ["{word}"]})],
@@ -289,6 +302,9 @@ async def test_the_owner_does_find_what_the_others_must_not(
     for name in ("list_documents", "get_document", "get_document_content", "search", "list_keys"):
         own = await ask(client, ASKS[name][0], owner.values, owner.headers)
         assert (owner.name if name == "list_keys" else owner.secret) in own.text
+    for call in ASKS["mcp"]:
+        own = await ask(client, call, owner.values, owner.headers)
+        assert (owner.word if "list" in str(call.json) else owner.secret) in own.text
 
 
 async def test_what_is_anothers_is_answered_as_what_nobody_has(

@@ -61,6 +61,7 @@ async def test_the_operations_are_these(document: dict[str, Any]) -> None:
         "POST /search": "search",
         "POST /search/batch": "search_batch",
         "GET /search": "search_by_query",
+        "POST /mcp": "mcp",
         "POST /keys": "create_key",
         "GET /keys": "list_keys",
         "DELETE /keys/{key_id}": "revoke_key",

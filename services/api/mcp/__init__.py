@@ -1,0 +1,1 @@
+"""`/mcp`: the collections of a tenant as tools of the Model Context Protocol."""

@@ -1,0 +1,88 @@
+"""`/mcp`: the collections as tools of the Model Context Protocol, over streamable HTTP.
+
+https://modelcontextprotocol.io/specification/2025-11-25/basic/transports
+"""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from services.api.mcp.library import Library
+from services.api.mcp.server import Answer
+from services.api.parts import Parts
+from twofold.schema import with_examples
+
+router = APIRouter(tags=["mcp"])
+
+
+class McpMessage(BaseModel):
+    """Body of `POST /mcp`: one message of JSON-RPC 2.0; one without an `id` gets no answer."""
+
+    model_config = with_examples(
+        {"jsonrpc": "2.0", "id": 1, "method": "tools/list"},
+        {
+            "jsonrpc": "2.0",
+            "id": 2,
+            "method": "tools/call",
+            "params": {"name": "list_collections", "arguments": {}},
+        },
+    )
+
+    jsonrpc: Literal["2.0"]
+    id: int | str | None = None
+    method: str
+    params: dict[str, Any] | None = None
+
+
+class McpAnswer(BaseModel):
+    """The answer to a message: a `result`, or an `error` with `code` and `message`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    jsonrpc: Literal["2.0"]
+
+
+SHAPE = {"$ref": "#/components/schemas/McpAnswer"}
+REFUSED = {
+    "description": "The message cannot be taken as it is; JSON-RPC says so in its own words.",
+    "content": {
+        "application/json": {
+            "schema": {"anyOf": [SHAPE, {"$ref": "#/components/schemas/ErrorBody"}]}
+        }
+    },
+}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The answer, whether the tool could be used or not.",
+        "content": {"application/json": {"schema": SHAPE}},
+    },
+    202: {"description": "Taken; there is no answer to a notification."},
+    **dict.fromkeys((400, 404, 406), REFUSED),
+}
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/McpMessage"}}},
+    }
+}
+
+
+@router.post(
+    "/mcp",
+    operation_id="mcp",
+    summary="Tools for agents (MCP)",
+    response_class=Response,
+    responses=RESPONSES,
+    openapi_extra=BODY,
+)
+async def mcp(library: Annotated[Library, Depends()], parts: Parts, request: Request) -> Answer:
+    """`search`, `get_document` and `list_collections` for clients of the protocol.
+
+    Each request stands for itself: there are no sessions, and no stream to listen to.
+    """
+    return Answer(
+        library,
+        longest=parts.settings.max_body_bytes,
+        request_id=request.state.request_id,
+    )
