@@ -16,16 +16,23 @@ from twofold.errors import InvalidRequest
 from twofold.schema import (
     AcceptedDocuments,
     AddDocuments,
+    ApiKey,
+    ApiScope,
     CompareDocuments,
+    CreateKey,
     Document,
     DocumentContent,
     DocumentList,
     DocumentStatus,
     DocumentText,
+    Embedded,
     Filter,
     Fusion,
     Health,
+    KeyList,
+    McpAnswer,
     Metadata,
+    NewApiKey,
     PassageList,
     Readiness,
     Recall,
@@ -34,13 +41,16 @@ from twofold.schema import (
     SearchBatch,
     SearchRequest,
     SearchResponse,
+    TextKind,
 )
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
+_JSON = {"Content-Type": "application/json"}
 _SLOWEST_UPLOAD = 250_000  # bytes a second; the deadline of an upload grows with its size
+_TOOL_S = 15.0  # that a tool may take beyond the client's timeout: a search has 10 s
 _LONGEST_SILENCE_S = 30.0  # of a stream of events, which says every 15 s that it is alive
-_SEARCH_MARGIN_S = 5.0  # beyond the search's own deadline, for the way there and back
+_DEADLINE_MARGIN_S = 5.0  # beyond the request's own deadline, for the way there and back
 
 
 class SearchOptions(TypedDict, total=False):
@@ -70,6 +80,7 @@ class Call(Generic[Answer]):
 
     Attributes:
         answer: The model that a success is parsed into.
+        headers: Beside those that every request has.
         files: From the name that each is stored under to where it lies; read while it is sent.
         idempotent: Whether sending it twice leaves what sending it once does.
         extra_s: Seconds that it may take beyond the client's timeout.
@@ -81,6 +92,7 @@ class Call(Generic[Answer]):
     answer: type[Answer]
     params: Sequence[tuple[str, str]] = ()
     content: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
     idempotent: bool = True
@@ -104,7 +116,7 @@ class Call(Generic[Answer]):
                 content=self.content,
                 data=dict(self.form) or None,
                 files=files or None,
-                headers={"Content-Type": "application/json"} if self.content else None,
+                headers={**(_JSON if self.content else {}), **self.headers},
                 timeout=timeout,
             )
 
@@ -188,7 +200,7 @@ def search(query: str | SearchRequest, options: SearchOptions) -> Call[SearchRes
     """`POST /search`."""
     base = {"query": query} if isinstance(query, str) else _fields(query)
     request = checked(SearchRequest, {**base, **options})
-    seconds = request.deadline_ms / 1_000 + _SEARCH_MARGIN_S
+    seconds = request.deadline_ms / 1_000 + _DEADLINE_MARGIN_S
     return Call("POST", "/search", SearchResponse, content=_json(request), extra_s=seconds)
 
 
@@ -209,8 +221,62 @@ def search_batch(searches: Sequence[str | SearchRequest]) -> Call[SearchAnswers]
     asked = [{"query": each} if isinstance(each, str) else _fields(each) for each in searches]
     batch = checked(SearchBatch, {"searches": asked})
     longest = max(each.deadline_ms for each in batch.searches)
-    seconds = longest / 1_000 + _SEARCH_MARGIN_S
+    seconds = longest / 1_000 + _DEADLINE_MARGIN_S
     return Call("POST", "/search/batch", SearchAnswers, content=_json(batch), extra_s=seconds)
+
+
+def keys() -> Call[KeyList]:
+    """`GET /keys`."""
+    return Call("GET", "/keys", KeyList)
+
+
+def create_key(
+    name: str, scopes: Sequence[ApiScope], expires_in_days: int | None
+) -> Call[NewApiKey]:
+    """`POST /keys`; a second one makes another key, so it is not repeated."""
+    asked = {"name": name, "scopes": scopes, "expires_in_days": expires_in_days}
+    body = _json(checked(CreateKey, asked))
+    return Call("POST", "/keys", NewApiKey, content=body, idempotent=False)
+
+
+def revoke_key(key_id: str) -> Call[ApiKey]:
+    """`DELETE /keys/{id}`; a second one finds nothing, so it is not repeated."""
+    return Call("DELETE", f"/keys/{_segment(key_id, 'key_id')}", ApiKey, idempotent=False)
+
+
+def embed(
+    texts: Sequence[str], *, kind: TextKind, dimensions: int | None, deadline_ms: int
+) -> Call[Embedded]:
+    """`POST /v1/embeddings`, with the vectors in base64: a quarter of what they are as digits."""
+    body: dict[str, JsonValue] = {
+        "input": list(texts),
+        "input_type": kind,
+        "encoding_format": "base64",
+    }
+    if dimensions is not None:
+        body["dimensions"] = dimensions
+    return Call(
+        "POST",
+        "/v1/embeddings",
+        Embedded,
+        content=json.dumps(body),
+        headers={"X-Deadline-Ms": str(deadline_ms)},
+        extra_s=deadline_ms / 1_000 + _DEADLINE_MARGIN_S,
+    )
+
+
+def mcp(message: Mapping[str, JsonValue], headers: Mapping[str, str]) -> Call[McpAnswer]:
+    """`POST /mcp`: a message that wants an answer; the tools only read, so it may be repeated."""
+    content = json.dumps(message)
+    return Call(
+        "POST",
+        "/mcp",
+        McpAnswer,
+        content=content,
+        headers=headers,
+        extra_s=_TOOL_S,
+        also=frozenset({400, 404, 406}),
+    )
 
 
 def health() -> Call[Health]:
@@ -236,19 +302,22 @@ def _of_document(
     idempotent: bool = True,
     extra_s: float = 0.0,
 ) -> Call[Answer]:
-    if not document_id:
-        raise InvalidRequest(field="document_id", reason="it is empty")
-    segment = quote(document_id, safe="")
-    if segment in {".", ".."}:  # which a path would swallow
-        segment = segment.replace(".", "%2E")
     return Call(
         method,
-        f"/documents/{segment}{part}",
+        f"/documents/{_segment(document_id, 'document_id')}{part}",
         answer,
         params=[("collection", collection)],
         idempotent=idempotent,
         extra_s=extra_s,
     )
+
+
+def _segment(name: str, field: str) -> str:
+    """A name as one segment of a path."""
+    if not name:
+        raise InvalidRequest(field=field, reason="it is empty")
+    segment = quote(name, safe="")
+    return segment.replace(".", "%2E") if segment in {".", ".."} else segment  # not swallowed
 
 
 def _fields(request: SearchRequest) -> dict[str, object]:

@@ -299,6 +299,24 @@ def doctor(
     raise typer.Exit(0 if all(verdict.ok for verdict in verdicts) else FAILED)
 
 
+@app.command()
+def mcp(context: typer.Context) -> None:
+    """Stand between an MCP client that starts programs and the server's `/mcp`.
+
+    Speaks the Model Context Protocol over standard input and output; for the settings of desktop
+    applications: the command is `twofold`, its argument `mcp`.
+    """
+    from twofold.bridge import Bridge  # for this alone
+
+    def write(line: str) -> None:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+
+    session: Session = context.obj
+    with session.client() as client:
+        Bridge(client, write).carry(sys.stdin)
+
+
 def _keep_adding(
     session: Session, watching: adding.Watch, upload: Upload, *, as_json: bool
 ) -> None:

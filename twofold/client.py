@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self, Unpack
 
 import httpx
+from pydantic import JsonValue
 
 from twofold import calls
 from twofold.answers import Events, failure, read
@@ -26,17 +27,23 @@ from twofold.errors import TwofoldError
 from twofold.schema import (
     AcceptedDocument,
     AcceptedDocuments,
+    ApiKey,
+    ApiScope,
     Document,
     DocumentContent,
     DocumentStatus,
     DocumentText,
+    Embedded,
     Health,
+    McpAnswer,
     Metadata,
+    NewApiKey,
     PassageList,
     Readiness,
     SearchAnswer,
     SearchRequest,
     SearchResponse,
+    TextKind,
 )
 from twofold.tries import connection_failed, polls
 from twofold.uploads import Paths, file_batches, joined, named, pending, text_batches, updated
@@ -237,6 +244,52 @@ class Client(Connection):
     def search_batch(self, searches: Sequence[str | SearchRequest]) -> list[SearchAnswer]:
         """Several searches side by side, in their order; each has its response or its error."""
         return self._send(calls.search_batch(searches)).answers
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        kind: TextKind = "passage",
+        dimensions: int | None = None,
+        deadline_ms: int = 30_000,
+    ) -> Embedded:
+        """Vectors of texts from anywhere, in their order and of unit length.
+
+        Args:
+            texts: 1 to 2,048.
+            kind: Models read a question otherwise than a passage that may answer it.
+            dimensions: Shorter vectors, of models that were trained for it (MRL).
+            deadline_ms: All of them are there by then, or the call fails.
+        """
+        call = calls.embed(texts, kind=kind, dimensions=dimensions, deadline_ms=deadline_ms)
+        return self._send(call)
+
+    def keys(self) -> list[ApiKey]:
+        """The API keys of your tenant, without what is secret; needs a key with `admin`."""
+        return self._send(calls.keys()).keys
+
+    def create_key(
+        self,
+        name: str,
+        *,
+        scopes: Sequence[ApiScope] = ("read",),
+        expires_in_days: int | None = None,
+    ) -> NewApiKey:
+        """Make a key for your tenant; the answer is the only place where it can be read."""
+        return self._send(calls.create_key(name, scopes, expires_in_days))
+
+    def revoke_key(self, key_id: str) -> ApiKey:
+        """Revoke a key of your tenant, by id; returns what it was."""
+        return self._send(calls.revoke_key(key_id))
+
+    def mcp(
+        self, message: Mapping[str, JsonValue], headers: Mapping[str, str] | None = None
+    ) -> McpAnswer:
+        """Pass on a message of the Model Context Protocol that wants an answer.
+
+        Programs rather use a library that speaks it; this is for what stands between two others.
+        """
+        return self._send(calls.mcp(message, headers or {}))
 
     def health(self) -> Health:
         """Whether the process is alive."""

@@ -7,6 +7,9 @@ misspelt option is an error and not a silence.
 """
 
 import json
+import sys
+from array import array
+from base64 import b64decode
 from datetime import datetime, timedelta
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -14,6 +17,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -696,6 +700,46 @@ class SearchAnswers(_Response):
     """Answer to a batch, in the order of its searches."""
 
     answers: list[SearchAnswer]
+
+
+# --- The models alone, and tools ------------------------------------------------------------
+
+TextKind: TypeAlias = Literal["query", "passage"]
+
+
+def _floats(encoded: object) -> object:
+    """Little-endian float32 from base64, as embeddings travel."""
+    if not isinstance(encoded, str):
+        return encoded
+    numbers = array("f", b64decode(encoded))
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tolist()
+
+
+class EmbeddedText(_Response):
+    """The vector of a text, of unit length; `index` is its place in the request."""
+
+    index: int
+    embedding: Annotated[list[float], BeforeValidator(_floats)]
+    truncated: bool | None = Field(
+        default=None, description="The model saw a part of the text only; null: not known."
+    )
+
+
+class Embedded(_Response):
+    """What the client reads of the answer of `POST /v1/embeddings`, in the order of the texts."""
+
+    model: str
+    data: list[EmbeddedText]
+
+
+class McpAnswer(_Response):
+    """The answer to a message of JSON-RPC 2.0: a `result`, or an `error` with code and message."""
+
+    model_config = ConfigDict(extra="allow")
+
+    jsonrpc: Literal["2.0"]
 
 
 # --- Health ---------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from services.api.quotas import Limits, Quotas
 from services.api.routes import dialects, documents, health, keys, mcp, page, search
 from services.api.uploads import prepare_spool
 from twofold import __version__
-from twofold.schema import AddDocuments, ErrorBody
+from twofold.schema import AddDocuments, ErrorBody, McpAnswer
 
 DESCRIPTION = """
 Two-stage retrieval: wide recall, precise reranking, and an honest account of what each stage did.
@@ -160,7 +160,7 @@ def openapi(app: FastAPI) -> dict[str, Any]:
             [
                 (AddDocuments, "validation"),
                 (mcp.McpMessage, "validation"),
-                (mcp.McpAnswer, "serialization"),
+                (McpAnswer, "serialization"),
                 (ErrorBody, "serialization"),
             ],
             ref_template="#/components/schemas/{model}",

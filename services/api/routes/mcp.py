@@ -6,7 +6,7 @@ https://modelcontextprotocol.io/specification/2025-11-25/basic/transports
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from services.api.mcp.library import Library
 from services.api.mcp.server import Answer
@@ -33,14 +33,6 @@ class McpMessage(BaseModel):
     id: int | str | None = None
     method: str
     params: dict[str, Any] | None = None
-
-
-class McpAnswer(BaseModel):
-    """The answer to a message: a `result`, or an `error` with `code` and `message`."""
-
-    model_config = ConfigDict(extra="allow")
-
-    jsonrpc: Literal["2.0"]
 
 
 SHAPE = {"$ref": "#/components/schemas/McpAnswer"}
