@@ -142,12 +142,18 @@ class Search:
 
     def _method(self, request: SearchRequest, found: "Found") -> Method:
         """What was chosen where the request left it open."""
+        profile = self.reranker.profile
+        weight = request.fusion.weight
         return Method(
             recall=fuse.recall_formula(request.recall.mode, request.recall.fusion),
-            fusion=fuse.fusion_formula(self.reranker.profile, request.fusion),
+            fusion=fuse.fusion_formula(profile, request.fusion),
             embedder=self.queries.embedder.name,
             query_instruction=self._query_instruction(request),
             rerank_instruction=request.rerank.instruction,
+            depth=request.rerank.depth or profile.depth,
+            weight=profile.weight if weight is None else weight,
+            calibrated=profile.calibrated,
+            sparse_weight=fuse.SPARSE_WEIGHT,
             query_cached=found.query_cached,
         )
 

@@ -5,6 +5,7 @@ well, 1 some of it failed, 2 the command was wrong, 3 no Twofold server answers.
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ from twofold.errors import (
     TwofoldError,
     UnexpectedResponse,
 )
+from twofold.evaluation import cli as evaluation_cli
 from twofold.progress import Upload
 from twofold.render import plain, results_table, timings_line
 from twofold.schema import DocumentStatus
@@ -50,6 +52,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(keys_cli.app, name="keys")
+app.command("eval")(evaluation_cli.evaluate)
 
 
 @dataclass
@@ -64,6 +67,11 @@ class Session:
     def client(self) -> Client:
         """A client of the server that the command line names."""
         return Client(self.url, transport=self.transport)
+
+    @property
+    def named(self) -> bool:
+        """Whether somebody said which server is meant."""
+        return bool(self.url or self.transport or os.environ.get("TWOFOLD_URL"))
 
     def show(self, *parts: RenderableType) -> None:
         """Print for people."""

@@ -30,7 +30,7 @@ class Upload:
     def __call__(self, files: Mapping[str, Path], tell: Listener) -> None:
         """Tell of every file once, when nothing more happens to it or the time is up."""
         waiting: list[AcceptedDocument] = []
-        with self.connect() as client, self._progress() as progress:
+        with self.connect() as client, bars(self.console) as progress:
             sending = progress.add_task("uploading", total=len(files))
             for answer in adding.send(
                 client, files, collection=self.collection, metadata=self.metadata
@@ -71,13 +71,15 @@ class Upload:
         for document in latest.values():
             tell(document)
 
-    def _progress(self) -> Progress:
-        return Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
+
+def bars(console: Console) -> Progress:
+    """A display of tasks that is gone when it is done, and is not there without a terminal."""
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

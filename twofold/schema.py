@@ -614,6 +614,12 @@ class Method(_Response):
     embedder: str
     query_instruction: str | None
     rerank_instruction: str | None
+    depth: int = Field(description="Candidates that the second stage scores, if there are as many.")
+    weight: float = Field(description="Of the second stage in a weighted sum.")
+    calibrated: bool = Field(
+        description="Whether its scores count as they are; else stretched over 0..1."
+    )
+    sparse_weight: float = Field(description="Of BM25 beside the cosine in a weighted sum.")
     query_cached: bool = Field(description="Whether the query's vector was known from before.")
 
 

@@ -12,6 +12,7 @@ CONFIG = ROOT / "pyproject.toml"
 CONTRACTS = tomllib.loads(CONFIG.read_text())["tool"]["importlinter"]["contracts"]
 
 
+OURS = ("pipelines.", "twofold.")
 LAZY = [
     tuple(part.strip() for part in allowed.split("->"))
     for contract in CONTRACTS
@@ -35,7 +36,7 @@ def modules() -> set[str]:
         for key in ("modules", "source_modules")
         for module in contract.get(key, [])
     }
-    lazy = {module for pair in LAZY for module in pair if module.startswith("pipelines.")}
+    lazy = {module for pair in LAZY for module in pair if module.startswith(OURS)}
     planted = {"twofold.schema", "services.api", "services.reranker"}
     return {module for module in layers | named | lazy | planted if "*" not in module}
 

@@ -97,6 +97,10 @@ def test_an_explanation_shows_the_rank_in_every_order_and_the_formulas():
         embedder="m",
         query_instruction=None,
         rerank_instruction=None,
+        depth=20,
+        weight=0.6,
+        calibrated=True,
+        sparse_weight=0.65,
         query_cached=False,
     )
     out = shown(results_table(explained))
