@@ -1,7 +1,7 @@
 # Two commands matter to a newcomer: `make demo` and `make test`.
 # The environment is built from nothing in .venv; a second call finds its stamp and is instant.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-remote run up test lint types fmt bench bench-rerank bench-scheduler bench-queue bench-quality bench-search bench-overload bench-recovery bench-parse fuzz fuzz-parse clean
+.PHONY: help demo demo-remote run up test lint types fmt bench bench-rerank bench-scheduler bench-queue bench-quality bench-search bench-overload bench-recovery bench-parse fuzz fuzz-parse screenshots clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -84,6 +84,9 @@ bench-recovery: .venv/.test ## B10: 12,000 documents over 85 killed ingestion wo
 
 bench-overload: .venv/.test ## goodput, refusals and memory when more is asked than can be done
 	@$(BIN)/python benchmarks/overload.py
+
+screenshots: .venv/.test ## the pictures of the page in docs/images, where a Chromium is installed
+	@$(BIN)/python docs/images/make_screenshots.py
 
 clean: ## remove the environment and what tools left behind (never ./data)
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist

@@ -388,6 +388,32 @@ def test_judgements_leave_the_browser_as_the_csv_that_eval_reads(
     expect(page.locator('.mark[aria-pressed="true"]')).to_have_count(0)
 
 
+def test_the_server_view_tells_of_parts_workers_queue_and_collections(
+    watched: Callable[..., Page],
+) -> None:
+    ready = {
+        "ready": False, "parts": {"store": "ok", "ingestion": "no worker runs"}, "embedder": "e5",
+        "reranker": None, "documents": {"queued": 3, "parsing": 1, "ready": 1200},
+        "workers": {"ingestion": 0},
+    }  # fmt: skip
+    rebuild = {"state": "running", "done": 3, "total": 8, "embedder": "qwen3", "reason": None}
+    bread = {"name": "bread", "documents": {"ready": 7, "failed": 1}, "passages": 1234}
+    collections = [{**bread, "embedder": "e5", "rebuild": rebuild}]
+    page = watched()
+    page.route("**/readyz", lambda route: route.fulfill(status=503, json=ready))
+    page.route("**/collections", lambda route: route.fulfill(json={"collections": collections}))
+    page.get_by_role("link", name="Server").click()
+    body = page.locator("#server-body")
+    expect(body.get_by_role("heading", name="Not ready")).to_be_visible()
+    expect(body).to_contain_text("no worker runs, 0 workers")
+    expect(body).to_contain_text("3 documents wait, 1 is being worked on.")
+    row = body.get_by_role("row", name="bread")
+    for said in ("8, 1 failed", "1,234", "running: 3 of 8 with qwen3"):
+        expect(row).to_contain_text(said)
+    row.get_by_role("button", name="bread").click()
+    expect(page.locator("#kept-list li")).to_have_count(len(BREAD))
+
+
 # --- For everybody ----------------------------------------------------------------------------
 
 

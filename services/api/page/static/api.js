@@ -1,6 +1,7 @@
 /** The API of the server that this page came from, and of no other. */
 
 const KEY = "twofold.key";
+const LONGEST_MS = 130_000; // somewhat more than the longest deadline that a search may have
 
 /** What the API says when it refuses: its sentence, and the code that does not change. */
 export class ApiError extends Error {
@@ -49,7 +50,8 @@ export function documentPath(id, tail = "") {
 
 /**
  * Upload files, and say how far it is.
- * `fetch` does not tell how much of a body has been sent, so this is the older interface.
+ * `fetch` does not tell how much of a body has been sent, so this is the older interface. A large
+ * upload may take as long as it goes on; the server ends one that hardly does.
  * @param {File[]} files
  * @param {object} fields Of the form, beside the files.
  * @param {(part: number) => void} onProgress From 0 to 1.
@@ -81,7 +83,7 @@ async function send(method, address, { signal, headers = {}, body, also = [] } =
     response = await fetch(address, {
       method,
       body,
-      signal,
+      signal: AbortSignal.any([AbortSignal.timeout(LONGEST_MS), ...(signal ? [signal] : [])]),
       headers: { ...headers, ...credentials() },
       cache: "no-store",
     });

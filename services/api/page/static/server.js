@@ -101,17 +101,25 @@ function table(collections, page) {
     el("h2", {}, "Collections"),
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Collections" },
       el("table", { class: "collections" },
-        el("thead", {}, el("tr", {}, ["Name", "Documents", "Passages", "Embedder"].map((name) => el("th", { scope: "col" }, name)))),
+        el("thead", {}, el("tr", {}, ["Name", "Documents", "Passages", "Embedder", "Rebuild"].map((name) => el("th", { scope: "col" }, name)))),
         el("tbody", {}, collections.map((each) => el("tr", {},
           el("th", { scope: "row" }, el("button", { type: "button", class: "link", on: { click: () => page.go({ view: "documents", collection: each.name }) } }, each.name)),
           el("td", {}, total(each.documents)),
-          el("td", {}, total(each.passages ?? each.chunks)),
-          el("td", {}, each.embedder ?? "")))))),
+          el("td", {}, each.passages.toLocaleString("en")),
+          el("td", {}, each.embedder),
+          el("td", {}, rebuilding(each.rebuild))))))),
   );
 }
 
-function total(count) {
-  if (count === undefined || count === null) return "";
-  const sum = typeof count === "number" ? count : Object.values(count).reduce((all, each) => all + each, 0);
-  return sum.toLocaleString("en");
+/** All of them, and how many have failed. */
+function total(documents) {
+  const all = Object.values(documents).reduce((sum, each) => sum + each, 0).toLocaleString("en");
+  return documents.failed ? `${all}, ${documents.failed.toLocaleString("en")} failed` : all;
+}
+
+/** How far a collection is on its way to another model; nothing where it is on none. */
+function rebuilding(rebuild) {
+  if (!rebuild) return "";
+  const { state, done, total: all, embedder, reason } = rebuild;
+  return `${state}: ${done} of ${all} with ${embedder}${reason ? `; ${reason}` : ""}`;
 }
