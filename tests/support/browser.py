@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, expect, sync_playwright
 
 PATIENCE_MS = 30_000
 
-EXPECTED = "Failed to load resource: the server responded with a status of"
-"""What a browser logs for every refusal of the API, which the page itself handles."""
+EXPECTED = "Failed to load resource:"
+"""What a browser logs for every refusal of the API, which the page itself handles. What a policy
+forbids is said in other words."""
 
 
 def chromium() -> str | None:
@@ -23,6 +24,7 @@ def chromium() -> str | None:
 @contextmanager
 def launched() -> Iterator[Browser]:
     """The browser, running as long as the block."""
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         # Containers have neither the rights for a sandbox nor much shared memory.
         browser = playwright.chromium.launch(
