@@ -19,7 +19,7 @@ help: ## list the targets
 
 .venv/.test: .venv/.server
 	@echo "Installing the test tools into .venv (once) ..."
-	@$(PIP) --editable '.[server,test,clients]'
+	@$(PIP) --editable '.[server,test,clients,langchain,llama-index]'
 	@touch $@
 
 .PHONY: .venv

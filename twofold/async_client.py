@@ -30,6 +30,7 @@ from twofold.schema import (
     NewApiKey,
     PassageList,
     Readiness,
+    Reranked,
     SearchAnswer,
     SearchRequest,
     SearchResponse,
@@ -197,6 +198,21 @@ class AsyncClient(Connection):
         """As of `Client`."""
         answers = await self._send(calls.search_batch(searches))
         return answers.answers
+
+    async def rerank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        top_n: int | None = None,
+        instruction: str | None = None,
+        deadline_ms: int = 30_000,
+    ) -> Reranked:
+        """Texts scored by the second stage alone, best first; see `Client.rerank`."""
+        call = calls.rerank(
+            query, documents, top_n=top_n, instruction=instruction, deadline_ms=deadline_ms
+        )
+        return await self._send(call)
 
     async def embed(
         self,

@@ -37,6 +37,7 @@ from twofold.schema import (
     Readiness,
     Recall,
     Rerank,
+    Reranked,
     SearchAnswers,
     SearchBatch,
     SearchRequest,
@@ -242,6 +243,32 @@ def create_key(
 def revoke_key(key_id: str) -> Call[ApiKey]:
     """`DELETE /keys/{id}`; a second one finds nothing, so it is not repeated."""
     return Call("DELETE", f"/keys/{_segment(key_id, 'key_id')}", ApiKey, idempotent=False)
+
+
+def rerank(
+    query: str,
+    documents: Sequence[str],
+    *,
+    top_n: int | None,
+    instruction: str | None,
+    deadline_ms: int,
+) -> Call[Reranked]:
+    """`POST /v1/rerank`, which scores all of them by the deadline or fails."""
+    body = {
+        "query": query,
+        "documents": list(documents),
+        "top_n": top_n,
+        "instruction": instruction,
+        "return_documents": False,
+    }
+    return Call(
+        "POST",
+        "/v1/rerank",
+        Reranked,
+        content=json.dumps(body),
+        headers={"X-Deadline-Ms": str(deadline_ms)},
+        extra_s=deadline_ms / 1_000 + _DEADLINE_MARGIN_S,
+    )
 
 
 def embed(

@@ -40,6 +40,7 @@ from twofold.schema import (
     NewApiKey,
     PassageList,
     Readiness,
+    Reranked,
     SearchAnswer,
     SearchRequest,
     SearchResponse,
@@ -244,6 +245,32 @@ class Client(Connection):
     def search_batch(self, searches: Sequence[str | SearchRequest]) -> list[SearchAnswer]:
         """Several searches side by side, in their order; each has its response or its error."""
         return self._send(calls.search_batch(searches)).answers
+
+    def rerank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        top_n: int | None = None,
+        instruction: str | None = None,
+        deadline_ms: int = 30_000,
+    ) -> Reranked:
+        """Texts from anywhere, scored by the second stage alone and ordered, best first.
+
+        Args:
+            query: The question.
+            documents: 1 to 1,000 texts.
+            top_n: So many of the best; None: all of them.
+            instruction: Refused where the reranker takes none.
+            deadline_ms: All texts are scored by then, or the call fails.
+
+        Raises:
+            TwofoldError: Not all of them were scored; there is no part of an answer.
+        """
+        call = calls.rerank(
+            query, documents, top_n=top_n, instruction=instruction, deadline_ms=deadline_ms
+        )
+        return self._send(call)
 
     def embed(
         self,

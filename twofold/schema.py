@@ -710,6 +710,22 @@ class SearchAnswers(_Response):
 
 # --- The models alone, and tools ------------------------------------------------------------
 
+
+class RankedText(_Response):
+    """A text by its place in the request, counted from 0."""
+
+    index: int = Field(ge=0)
+    relevance_score: float
+    truncated: bool = Field(default=False, description="The reranker saw only its beginning.")
+
+
+class Reranked(_Response):
+    """What a client reads of the answer of `POST /v1/rerank`, best first."""
+
+    model: str
+    results: list[RankedText]
+
+
 TextKind: TypeAlias = Literal["query", "passage"]
 
 

@@ -37,17 +37,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No library calls home, and none goes through a proxy to reach this machine."""
-    for name, value in {
-        "HAYSTACK_TELEMETRY_ENABLED": "False",
-        "LANGSMITH_TRACING": "false",
-        "ANONYMIZED_TELEMETRY": "False",
-        "NO_PROXY": "127.0.0.1",
-        "COHERE_API_KEY": KEY,
-        "JINA_API_KEY": KEY,
-    }.items():
-        monkeypatch.setenv(name, value)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COHERE_API_KEY", KEY)
+    monkeypatch.setenv("JINA_API_KEY", KEY)
 
 
 # --- Cohere ---------------------------------------------------------------------------------

@@ -114,6 +114,15 @@ def test_pages_of_a_search_are_one_ranking(client):
     assert first.error.code == second.error.code == "collection_not_found"
 
 
+def test_texts_from_anywhere_are_put_in_order_by_the_second_stage(client):
+    answer = client.rerank("yew dries", ["rye rests", "yew dries slowly", "yew"], top_n=2)
+    assert answer.model == "overlap"
+    assert [each.index for each in answer.results] == [1, 2]
+    assert answer.results[0].relevance_score > answer.results[1].relevance_score
+    with pytest.raises(InvalidRequest, match="takes none"):
+        client.rerank("yew", ["yew"], instruction="Prefer wood.")
+
+
 def test_files_keep_the_names_that_they_were_given(client, tmp_path):
     (tmp_path / "same.md").write_text("# Ash\n\nAsh bends well.")
     names = ["guides/ash.md", "ä ö/ash, old.md"]

@@ -5,7 +5,17 @@ import sys
 
 import pytest
 
-HEAVY = {"torch", "numpy", "redis", "qdrant_client", "qdrant_edge", "celery", "fastapi"}
+HEAVY = {
+    "langchain_core",
+    "llama_index",
+    "torch",
+    "numpy",
+    "redis",
+    "qdrant_client",
+    "qdrant_edge",
+    "celery",
+    "fastapi",
+}
 MODELS = {"torch", "transformers", "sentence_transformers"}
 
 
@@ -38,6 +48,15 @@ def test_who_does_not_await_does_not_pay_for_it():
 
 def test_the_command_line_gets_nothing_heavy():
     assert loaded_by("twofold.cli", HEAVY | MODELS) == []
+
+
+@pytest.mark.parametrize("framework", ["langchain", "llama_index"])
+def test_an_adapter_without_its_framework_says_what_to_install(framework):
+    package = {"langchain": "langchain_core", "llama_index": "llama_index"}[framework]
+    program = f"import sys; sys.modules['{package}'] = None; import twofold.{framework}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    extra = framework.replace("_", "-")
+    assert f"pip install 'twofold[{extra}]'" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("module", ["pipelines.build", "services.api.app"])

@@ -471,6 +471,26 @@ def test_searches_of_a_batch_keep_their_order_and_their_errors(ask):
     assert (second.response, second.error.code) == (None, "collection_not_found")
 
 
+def test_texts_to_rerank_are_sent_with_their_deadline(ask):
+    results = [{"index": 1, "relevance_score": 0.9, "truncated": True}]
+    server = Script(httpx.Response(200, json={"model": "m", "results": results}))
+    answer = ask(
+        server,
+        lambda client: client.rerank("bows", ["ash", "yew"], top_n=1, deadline_ms=2_000),
+    )
+    [request] = server.requests
+    assert request.headers["X-Deadline-Ms"] == "2000"
+    assert json.loads(request.content) == {
+        "query": "bows",
+        "documents": ["ash", "yew"],
+        "top_n": 1,
+        "instruction": None,
+        "return_documents": False,
+    }
+    assert answer.model == "m"
+    assert [(each.index, each.truncated) for each in answer.results] == [(1, True)]
+
+
 def test_the_options_of_a_search_are_the_fields_of_a_request():
     assert {*SearchOptions.__annotations__, "query"} == set(SearchRequest.model_fields)
 
