@@ -1,7 +1,8 @@
 """The command `twofold`: add files, search them, see how the server is.
 
-Results go to standard output; progress and errors go to standard error. Exit status: 0 all went
-well, 1 some of it failed, 2 the command was wrong, 3 no Twofold server answers.
+Results go to standard output; progress, remarks and errors go to standard error. Exit status: 0
+all went well, 1 some of it failed or nothing was found, 2 the command was wrong, 3 no Twofold
+server answers, 4 the server refuses (the key, its scope, a quota), 130 interrupted.
 """
 
 import json
@@ -11,38 +12,40 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import httpx
 import typer
-from pydantic import BaseModel
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from twofold import __version__, adding, keys_cli, outcomes
+from twofold import __version__, adding, documents_cli, keys_cli, outcomes
 from twofold.arguments import parse_filter, parse_metadata
 from twofold.client import Client
 from twofold.errors import (
     ConfigurationError,
     ConnectionFailed,
+    Forbidden,
     InvalidRequest,
     MalformedRequest,
     ServiceError,
+    TooManyRequests,
     TwofoldError,
+    Unauthenticated,
     UnexpectedResponse,
 )
 from twofold.evaluation import cli as evaluation_cli
+from twofold.options import AsJson, Collection, print_json
 from twofold.progress import Upload
 from twofold.render import plain, results_table, timings_line
-from twofold.schema import DocumentStatus
-from twofold.tables import documents_table, status_table, summary_table
+from twofold.tables import status_table, summary_table
 
-FAILED, WRONG, UNREACHABLE = 1, 2, 3
+FAILED, WRONG, UNREACHABLE, REFUSED, INTERRUPTED = 1, 2, 3, 4, 130
 
 _WRONG_COMMAND = (InvalidRequest, MalformedRequest, ConfigurationError)
 _NO_SERVER = (ConnectionFailed, UnexpectedResponse)
+_REFUSED = (Unauthenticated, Forbidden, TooManyRequests)
 _LOOK_INTERVAL_S = 1.0
 
 app = typer.Typer(
@@ -51,6 +54,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(documents_cli.app, name="documents")
 app.add_typer(keys_cli.app, name="keys")
 app.command("eval")(evaluation_cli.evaluate)
 
@@ -78,13 +82,13 @@ class Session:
         for part in parts:
             self.out.print(part)
 
+    def remark(self, sentence: str) -> None:
+        """Print what is beside the result."""
+        self.err.print(sentence, style="dim")
+
     def complain(self, error: TwofoldError) -> None:
         """Print an error as one sentence."""
         self.err.print(Text(f"twofold: {plain(str(error))}", style="red"), soft_wrap=True)
-
-
-Collection = Annotated[str, typer.Option("--collection", "-c", help="Collection to use.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 def main(
@@ -102,6 +106,8 @@ def main(
     except TwofoldError as error:
         session.complain(error)
         sys.exit(_exit_status(error))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 def _console(*, stderr: bool = False) -> Console:
@@ -128,6 +134,9 @@ def options(
     """Add documents to a Twofold server and search them in two stages.
 
     A server that asks for a key finds it in the environment variable TWOFOLD_API_KEY.
+
+    Exit status: 0 all went well, 1 some of it failed or nothing was found, 2 the command was
+    wrong, 3 no Twofold server answers, 4 it refuses (the key, its scope, a quota).
     """
     context.obj.url = url
 
@@ -169,11 +178,11 @@ def add(
     tally = _add(session, upload, files, as_json=as_json)
     if watch:
         watching.sent(files)
-        session.err.print("Watching for changes; Ctrl-C ends.", style="dim")
+        session.remark("Watching for changes; Ctrl-C ends.")
         try:
             _keep_adding(session, watching, upload, as_json=as_json)
         except KeyboardInterrupt:
-            session.err.print("Stopped watching.", style="dim")
+            session.remark("Stopped watching.")
     raise typer.Exit(0 if tally.well(wait=wait) else FAILED)
 
 
@@ -217,9 +226,10 @@ def search(
             deadline_ms=deadline_ms,
         )
     if as_json:
-        _print_json(response)
+        print_json(response)
     else:
         session.show(results_table(response, query), timings_line(response))
+    raise typer.Exit(0 if response.results else FAILED)
 
 
 @app.command()
@@ -229,50 +239,10 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     with session.client() as client:
         health, readiness = client.health(), client.ready()
         if as_json:
-            _print_json(readiness)
+            print_json(readiness)
         else:
             session.show(status_table(health, readiness, client.base_url))
     raise typer.Exit(0 if readiness.ready else FAILED)
-
-
-@app.command()
-def documents(
-    context: typer.Context,
-    collection: Collection = "default",
-    status: Annotated[
-        DocumentStatus | None, typer.Option("--status", "-s", help="Only those in this state.")
-    ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Documents at most.")] = 100,
-    as_json: AsJson = False,
-) -> None:
-    """List documents; as JSON, one on a line."""
-    session: Session = context.obj
-    with session.client() as client:
-        every = client.documents(collection, status=[status] if status else ())
-        found = list(islice(every, limit))
-    if as_json:
-        for document in found:
-            typer.echo(document.model_dump_json())
-    else:
-        session.show(documents_table(found) if found else Text("No documents.", style="dim"))
-
-
-@app.command()
-def delete(
-    context: typer.Context,
-    document_ids: Annotated[list[str], typer.Argument(metavar="ID...", show_default=False)],
-    collection: Collection = "default",
-    as_json: AsJson = False,
-) -> None:
-    """Remove documents with all their passages, by id."""
-    session: Session = context.obj
-    with session.client() as client:
-        for document_id in document_ids:
-            document = client.delete(document_id, collection=collection)
-            if as_json:
-                typer.echo(document.model_dump_json())
-            else:
-                session.show(f"Deleted {plain(document.name)} ({plain(document.id)}).")
 
 
 @app.command()
@@ -363,13 +333,11 @@ def _add(
     return tally
 
 
-def _print_json(model: BaseModel) -> None:
-    typer.echo(model.model_dump_json(indent=2))
-
-
 def _exit_status(error: TwofoldError) -> int:
     if isinstance(error, _NO_SERVER):
         return UNREACHABLE
+    if isinstance(error, _REFUSED):
+        return REFUSED
     return WRONG if isinstance(error, _WRONG_COMMAND) else FAILED
 
 

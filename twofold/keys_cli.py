@@ -1,30 +1,38 @@
-"""`twofold keys`: make, list and revoke the API keys in a file, for whoever runs the server."""
+"""`twofold keys`: make, list and revoke API keys, in a file or through a server."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import typer
 
 from twofold.apikeys import KeyFile, public
 from twofold.checking import checked
-from twofold.schema import CreateKey, KeyList, TenantName
+from twofold.client import Client
+from twofold.errors import InvalidRequest
+from twofold.options import AsJson, print_json
+from twofold.schema import ApiKey, CreateKey, KeyList, NewApiKey, TenantName
 from twofold.tables import keys_table
 
 app = typer.Typer(
-    help="Make, list and revoke API keys, in the file that TWOFOLD_API_KEYS_FILE of a server "
-    "names. A running server sees a change within a second.",
+    help="Make, list and revoke API keys: with --file in the file that a server's "
+    "TWOFOLD_API_KEYS_FILE names, for any tenant; without, through the server, for your own "
+    "tenant, with a key that has the scope admin. A server sees a change within a second.",
     no_args_is_help=True,
 )
 
 File = Annotated[
-    Path,
+    Path | None,
     typer.Option(
-        "--file", envvar="TWOFOLD_API_KEYS_FILE", help="Where the keys are.", show_default=False
+        "--file",
+        envvar="TWOFOLD_API_KEYS_FILE",
+        help="Where the keys are; default: the server is asked.",
+        show_default=False,
     ),
 ]
 Tenant = Annotated[str | None, typer.Option(help="Only keys of this one.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 class _Wanted(CreateKey):
@@ -33,12 +41,62 @@ class _Wanted(CreateKey):
     tenant: TenantName
 
 
+class Keys(Protocol):
+    """Where keys are made, listed and revoked."""
+
+    def create(self, wanted: _Wanted) -> NewApiKey: ...
+    def every(self) -> list[ApiKey]: ...
+    def revoke(self, key_id: str) -> ApiKey: ...
+
+
+class _InFile:
+    """The keys of all tenants."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = KeyFile(path)
+
+    def create(self, wanted: _Wanted) -> NewApiKey:
+        return self._file.create(
+            name=wanted.name,
+            tenant=wanted.tenant,
+            scopes=wanted.scopes,
+            expires_at=wanted.expires_at(datetime.now(UTC)),
+        )
+
+    def every(self) -> list[ApiKey]:
+        return [public(key) for key in self._file.read()]
+
+    def revoke(self, key_id: str) -> ApiKey:
+        return self._file.revoke(key_id)
+
+
+class _AtServer:
+    """The keys of the tenant whose key asks."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def create(self, wanted: _Wanted) -> NewApiKey:
+        return self._client.create_key(
+            wanted.name, scopes=wanted.scopes, expires_in_days=wanted.expires_in_days
+        )
+
+    def every(self) -> list[ApiKey]:
+        return self._client.keys()
+
+    def revoke(self, key_id: str) -> ApiKey:
+        return self._client.revoke_key(key_id)
+
+
 @app.command()
 def create(
     context: typer.Context,
-    file: File,
     name: Annotated[str, typer.Option(help="What it is for.", show_default=False)],
-    tenant: Annotated[str, typer.Option(help="Whose documents it reaches.")] = "local",
+    file: File = None,
+    tenant: Annotated[
+        str | None,
+        typer.Option(help="Whose documents it reaches, with --file; default: local."),
+    ] = None,
     scope: Annotated[
         list[str], typer.Option("--scope", help="read, write or admin; repeatable.")
     ] = ["read", "write"],  # noqa: B006 - typer reads it once
@@ -51,48 +109,67 @@ def create(
 
     `local` is the tenant of a server without keys, so that its documents stay within reach.
     """
+    if tenant is not None and file is None:
+        raise InvalidRequest(
+            field="--tenant", reason="a server makes keys of your own tenant alone; name a --file"
+        )
     wanted = checked(
         _Wanted,
-        {"name": name, "tenant": tenant, "scopes": scope, "expires_in_days": expires_in_days},
+        {
+            "name": name,
+            "tenant": "local" if tenant is None else tenant,
+            "scopes": scope,
+            "expires_in_days": expires_in_days,
+        },
     )
-    made = KeyFile(file).create(
-        name=wanted.name,
-        tenant=wanted.tenant,
-        scopes=wanted.scopes,
-        expires_at=wanted.expires_at(datetime.now(UTC)),
-    )
+    with _keys(context, file) as keys:
+        made = keys.create(wanted)
     if as_json:
-        typer.echo(made.model_dump_json(indent=2))
+        print_json(made)
         return
-    context.obj.err.print(
+    context.obj.remark(
         f"Key {made.id} of tenant '{made.tenant}' may {', '.join(made.scopes)}. "
-        "Keep it now; it cannot be shown again:",
-        style="dim",
+        "Keep it now; it cannot be shown again:"
     )
     typer.echo(made.key)
 
 
 @app.command("list")
 def list_keys(
-    context: typer.Context, file: File, tenant: Tenant = None, as_json: AsJson = False
+    context: typer.Context, file: File = None, tenant: Tenant = None, as_json: AsJson = False
 ) -> None:
     """List the keys, without what is secret."""
-    keys = KeyList(
-        keys=[public(key) for key in KeyFile(file).read() if tenant in (None, key.tenant)]
-    )
+    with _keys(context, file) as keys:
+        found = KeyList(keys=[key for key in keys.every() if tenant in (None, key.tenant)])
     if as_json:
-        typer.echo(keys.model_dump_json(indent=2))
+        print_json(found)
     else:
-        context.obj.show(keys_table(keys, datetime.now(UTC)) if keys.keys else "No keys.")
+        context.obj.show(keys_table(found, datetime.now(UTC)) if found.keys else "No keys.")
 
 
 @app.command()
 def revoke(
     context: typer.Context,
     key_ids: Annotated[list[str], typer.Argument(metavar="ID...", show_default=False)],
-    file: File,
+    file: File = None,
+    as_json: AsJson = False,
 ) -> None:
     """Revoke keys, by id."""
-    for key_id in key_ids:
-        key = KeyFile(file).revoke(key_id)
-        context.obj.show(f"Revoked {key.id} ('{key.name}', tenant '{key.tenant}').")
+    revoked: list[ApiKey] = []
+    with _keys(context, file) as keys:
+        for key_id in key_ids:
+            key = keys.revoke(key_id)
+            revoked.append(key)
+            if not as_json:
+                context.obj.show(f"Revoked {key.id} ('{key.name}', tenant '{key.tenant}').")
+    if as_json:
+        print_json(KeyList(keys=revoked))
+
+
+@contextmanager
+def _keys(context: typer.Context, file: Path | None) -> Iterator[Keys]:
+    if file is not None:
+        yield _InFile(file)
+        return
+    with context.obj.client() as client:
+        yield _AtServer(client)

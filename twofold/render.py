@@ -66,6 +66,14 @@ def plain(text: str) -> str:
     return " ".join(_UNPRINTABLE.sub(" ", text).split())
 
 
+def printable(text: str) -> str:
+    """Text with its lines as they are, without anything that a terminal would obey."""
+    return "\n".join(
+        "\t".join(_UNPRINTABLE.sub(" ", part) for part in line.split("\t"))
+        for line in text.split("\n")
+    )
+
+
 class _Results:
     """Picks its layout when the width is known."""
 

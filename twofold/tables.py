@@ -13,9 +13,11 @@ from twofold.schema import (
     Document,
     Health,
     KeyList,
+    PassageList,
     Readiness,
 )
 
+_EXCERPT = 120
 _STYLES = {
     "created": "green",
     "updated": "cyan",
@@ -56,11 +58,40 @@ def documents_table(documents: Iterable[Document]) -> Table:
     return table
 
 
+def document_table(document: Document) -> Table:
+    """Everything that is known of one document."""
+    table = _facts()
+    live = f", {document.live_version} is searched" if document.live_version else ""
+    table.add_row("document", Text(plain(document.name), style="bold"))
+    table.add_row("id", plain(document.id))
+    table.add_row("collection", document.collection)
+    table.add_row("status", _state(document))
+    if document.error:
+        table.add_row("reason", Text(plain(document.error.message), style="red"))
+    table.add_row("title", plain(document.title or ""))
+    table.add_row("type", f"{plain(document.media_type)}, {document.size:,} bytes")
+    table.add_row("version", f"{document.version}{live}")
+    table.add_row("passages", f"{document.chunks}")
+    table.add_row("changed", f"{document.updated_at:%Y-%m-%d %H:%M:%S} UTC")
+    if document.duplicate_of:
+        table.add_row("same bytes", plain(document.duplicate_of))
+    for key, value in document.metadata.items():
+        table.add_row(plain(key), plain(str(value)))
+    return table
+
+
+def passages_table(passages: PassageList) -> Table:
+    """One line a passage: where it stands, and how it begins."""
+    table = _table("#", "characters", "page", "passage")
+    for passage in passages.chunks:
+        where, page = f"{passage.start}-{passage.end}", f"{passage.page or ''}"
+        table.add_row(f"{passage.ordinal}", where, page, plain(passage.text)[:_EXCERPT])
+    return table
+
+
 def status_table(health: Health, readiness: Readiness, url: str) -> Table:
     """Whether the server can serve, with which models, and what it holds."""
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = _facts()
     state = Text("ready", style="green") if readiness.ready else Text("not ready", style="red")
     table.add_row("server", Text.assemble(f"{url} {health.version} ", state))
     table.add_row("embedder", readiness.embedder or "not known yet")
@@ -92,6 +123,14 @@ def _state(document: Document) -> Text:
 
 def _style(outcome: str) -> str:
     return _STYLES.get(outcome, "yellow")
+
+
+def _facts() -> Table:
+    """Names on the left, what is so on the right."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
 
 
 def _table(*headings: str) -> Table:

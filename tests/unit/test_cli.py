@@ -9,6 +9,7 @@ import pytest
 
 from twofold import __version__
 from twofold.cli import main
+from twofold.schema import Document, DocumentContent, DocumentList, KeyList, PassageList
 
 NOW = "2026-01-01T00:00:00Z"
 
@@ -35,6 +36,19 @@ class Server:
                     row for row in self.documents.values() if row["status"] in wanted or not wanted
                 ]
                 return httpx.Response(200, json={"documents": rows, "cursor": None})
+            case "GET", ["documents", tailed] if tailed.endswith("/content"):
+                about = {"id": tailed.removesuffix("/content"), "collection": "default"}
+                text = "Yew dries\x1b slowly."
+                return httpx.Response(200, json={**about, "version": 1, "text": text})
+            case "GET", ["documents", tailed] if tailed.endswith("/chunks"):
+                about = {"id": tailed.removesuffix("/chunks"), "collection": "default"}
+                chunk = {"chunk_id": "c", "ordinal": 0, "text": "Yew dries\x1b slowly."}
+                chunks = [{**chunk, "start": 0, "end": 18}]
+                return httpx.Response(200, json={**about, "version": 1, "chunks": chunks})
+            case "POST", ["documents", tailed] if tailed.endswith("/retry"):
+                row = self.documents[tailed.removesuffix("/retry")]
+                row["status"] = "ready"
+                return httpx.Response(202, json={**row, "status": "queued", "error": None})
             case "GET", ["documents", document_id]:
                 return self._row(document_id)
             case "DELETE", ["documents", document_id]:
@@ -308,8 +322,8 @@ def test_json_is_the_answer_of_the_server_and_nothing_else(run, folder):
     assert json.loads(run("search", "yew", "--json")[1])["results"][0]["rank"] == 1
     assert len(json.loads(run("add", str(folder), "--json")[1])["documents"]) == 2
     assert json.loads(run("status", "--json")[1])["ready"] is True
-    lines = run("documents", "--json")[1].splitlines()
-    assert [json.loads(line)["name"] for line in lines] == ["guides/ash.md", "guides/yew.md"]
+    listed = DocumentList.model_validate_json(run("documents", "list", "--json")[1])
+    assert [each.name for each in listed.documents] == ["guides/ash.md", "guides/yew.md"]
 
 
 def test_the_status_is_in_the_exit_status(run, server):
@@ -327,15 +341,107 @@ def test_the_status_is_in_the_exit_status(run, server):
 def test_documents_are_listed_by_state_and_deleted_by_id(run, folder):
     (folder / "bad.pdf").write_text("x")
     run("add", str(folder))
-    _, out, _ = run("documents", "--status", "failed")
+    _, out, _ = run("documents", "list", "--status", "failed")
     assert "guides/bad.pdf" in out
     assert "yew.md" not in out
-    assert run("delete", "id-guides/bad.pdf")[:2] == (
-        0,
-        "Deleted guides/bad.pdf (id-guides/bad.pdf).\n",
-    )
-    status, _, err = run("delete", "id-guides/bad.pdf")
+    deleted = run("documents", "delete", "id-guides/bad.pdf")
+    assert deleted[:2] == (0, "Deleted guides/bad.pdf (id-guides/bad.pdf).\n")
+    status, _, err = run("documents", "delete", "id-guides/bad.pdf")
     assert (status, err) == (1, "twofold: No document 'id-guides/bad.pdf'.\n")
+
+
+def test_one_document_that_is_not_there_does_not_stop_the_others(run, server, folder):
+    run("add", str(folder))
+    ids = ("id-guides/ash.md", "id-of-nobody", "id-guides/yew.md")
+    status, out, err = run("documents", "delete", *ids, "--json")
+    assert status == 1
+    assert [each.id for each in DocumentList.model_validate_json(out).documents] == [*ids[::2]]
+    assert "No document 'id-of-nobody'" in err
+    assert not server.documents
+
+
+def test_a_document_is_shown_with_its_text_and_its_passages(run, folder):
+    run("add", str(folder))
+    document_id = "id-guides/yew.md"
+    _, out, _ = run("documents", "show", document_id)
+    assert "guides/yew.md" in out
+    assert "ready" in out
+    assert run("documents", "show", document_id, "--text")[1] == "Yew dries\x1b slowly.\n"
+    assert "Yew dries slowly." in run("documents", "show", document_id, "--passages")[1]
+    for option, model in (
+        ((), Document),
+        (("--text",), DocumentContent),
+        (("--passages",), PassageList),
+    ):
+        _, out, err = run("documents", "show", document_id, *option, "--json")
+        assert model.model_validate_json(out).id == document_id
+        assert err == ""
+
+
+def test_a_failed_document_is_tried_again_and_waited_for(run, server, folder):
+    (folder / "bad.pdf").write_text("x")
+    run("add", str(folder))
+    document_id = "id-guides/bad.pdf"
+    status, out, _ = run("documents", "wait", document_id, "id-guides/yew.md", "--json")
+    assert status == 1, "one of them cannot be searched"
+    assert [each["status"] for each in json.loads(out)["documents"]] == ["failed", "ready"]
+    assert run("documents", "retry", document_id)[:2] == (
+        0,
+        f"Queued guides/bad.pdf ({document_id}).\n",
+    )
+    assert run("documents", "wait", document_id)[0] == 0
+
+
+def test_a_search_that_finds_nothing_says_so_in_its_exit_status(run):
+    nothing = {**FOUND, "results": []}
+    status, out, _ = run("search", "yew", handler=lambda _: httpx.Response(200, json=nothing))
+    assert status == 1
+    assert "Nothing found." in out
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("unauthenticated", 401), ("forbidden", 403), ("quota_exceeded", 429)]
+)
+def test_a_refusal_has_an_exit_status_of_its_own(run, code, status):
+    error = {"code": code, "message": "Ask for a key that may."}
+    headers = {"Retry-After": "3600"}
+    answer = httpx.Response(status, json={"error": error}, headers=headers)
+    assert run("search", "yew", handler=lambda _: answer) == (
+        4,
+        "",
+        "twofold: Ask for a key that may.\n",
+    )
+
+
+def test_keys_are_managed_through_the_server_where_no_file_is_named(run, monkeypatch):
+    monkeypatch.delenv("TWOFOLD_API_KEYS_FILE", raising=False)
+    key = {"id": "0" * 12, "name": "ci", "tenant": "acme", "scopes": ["read"], "created_at": NOW}
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        match request.method:
+            case "POST":
+                assert json.loads(request.content)["scopes"] == ["read"]
+                return httpx.Response(201, json={**key, "key": "tf_secret"})
+            case "GET":
+                return httpx.Response(200, json={"keys": [key]})
+        return httpx.Response(200, json=key)
+
+    made = run("keys", "create", "--name", "ci", "--scope", "read", handler=handler)
+    assert made[:2] == (0, "tf_secret\n")
+    assert "acme" in run("keys", "list", handler=handler)[1]
+    revoked = run("keys", "revoke", "0" * 12, "--json", handler=handler)[1]
+    assert KeyList.model_validate_json(revoked).keys[0].id == "0" * 12
+    elsewhere = run("keys", "create", "--name", "ci", "--tenant", "other", handler=handler)
+    assert elsewhere[:2] == (2, "")
+
+
+def test_an_interruption_is_no_traceback(run):
+    def interrupted(_: httpx.Request) -> httpx.Response:
+        raise KeyboardInterrupt
+
+    status, out, err = run("status", handler=interrupted)
+    assert (status, out) == (130, "")
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(
@@ -349,7 +455,7 @@ def test_documents_are_listed_by_state_and_deleted_by_id(run, folder):
         ("add", "/no/such/folder"),
         ("add", "/dev/null", "-m", "year"),
         ("add", "/dev/null", "-m", "a b=1"),
-        ("documents", "--status", "lost"),
+        ("documents", "list", "--status", "lost"),
         ("--url", "http://host:port", "status"),
         ("doctor",),
         ("serch", "yew"),
