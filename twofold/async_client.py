@@ -37,7 +37,17 @@ from twofold.schema import (
     TextKind,
 )
 from twofold.tries import connection_failed, polls
-from twofold.uploads import Paths, file_batches, joined, named, pending, text_batches, updated
+from twofold.uploads import (
+    Meter,
+    OnSent,
+    Paths,
+    file_batches,
+    joined,
+    named,
+    pending,
+    text_batches,
+    updated,
+)
 
 
 class AsyncClient(Connection):
@@ -80,11 +90,16 @@ class AsyncClient(Connection):
         collection: str = "default",
         metadata: Metadata | None = None,
         wait: float = 0.0,
+        on_sent: OnSent | None = None,
     ) -> AcceptedDocuments:
         """Upload files; see `Client.add_files`."""
+        every = named(paths)
+        meter = Meter(every, on_sent) if on_sent else None
         answers = [
-            await self._send(calls.add_files(files, collection=collection, metadata=metadata))
-            for files in file_batches(named(paths))
+            await self._send(
+                calls.add_files(files, collection=collection, metadata=metadata, watched=meter)
+            )
+            for files in file_batches(every)
         ]
         return await self._settled(joined(answers), collection, wait)
 

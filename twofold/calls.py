@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypedDict, TypeVar
+from typing import BinaryIO, Generic, TypedDict, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -44,6 +44,7 @@ from twofold.schema import (
     SearchResponse,
     TextKind,
 )
+from twofold.uploads import Meter
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -83,6 +84,7 @@ class Call(Generic[Answer]):
         answer: The model that a success is parsed into.
         headers: Beside those that every request has.
         files: From the name that each is stored under to where it lies; read while it is sent.
+        watched: Tells how much of the files has been sent, to whoever wants to know.
         idempotent: Whether sending it twice leaves what sending it once does.
         extra_s: Seconds that it may take beyond the client's timeout.
         also: Statuses beside 2xx that carry the answer.
@@ -96,6 +98,7 @@ class Call(Generic[Answer]):
     headers: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
+    watched: Meter | None = None
     idempotent: bool = True
     extra_s: float = 0.0
     also: frozenset[int] = frozenset()
@@ -107,7 +110,7 @@ class Call(Generic[Answer]):
         """The request for a server; its files are open as long as the context is."""
         with ExitStack() as stack:
             files = [
-                ("files", (name, stack.enter_context(path.open("rb"))))
+                ("files", (name, stack.enter_context(self._opened(name, path))))
                 for name, path in self.files.items()
             ]
             yield http.build_request(
@@ -121,19 +124,34 @@ class Call(Generic[Answer]):
                 timeout=timeout,
             )
 
+    def _opened(self, name: str, path: Path) -> BinaryIO:
+        return self.watched.open(name, path) if self.watched else path.open("rb")
+
 
 # --- What can be asked ----------------------------------------------------------------------
 
 
 def add_files(
-    files: Mapping[str, Path], *, collection: str, metadata: Metadata | None
+    files: Mapping[str, Path],
+    *,
+    collection: str,
+    metadata: Metadata | None,
+    watched: Meter | None = None,
 ) -> Call[AcceptedDocuments]:
     """`POST /documents` as a form. The same files again are found unchanged, so it may repeat."""
     form = {"collection": collection}
     if metadata:
         form["metadata"] = json.dumps(metadata)
     seconds = sum(path.stat().st_size for path in files.values()) / _SLOWEST_UPLOAD
-    return Call("POST", "/documents", AcceptedDocuments, form=form, files=files, extra_s=seconds)
+    return Call(
+        "POST",
+        "/documents",
+        AcceptedDocuments,
+        form=form,
+        files=files,
+        watched=watched,
+        extra_s=seconds,
+    )
 
 
 def compare(

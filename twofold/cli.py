@@ -47,6 +47,7 @@ _WRONG_COMMAND = (InvalidRequest, MalformedRequest, ConfigurationError)
 _NO_SERVER = (ConnectionFailed, UnexpectedResponse)
 _REFUSED = (Unauthenticated, Forbidden, TooManyRequests)
 _LOOK_INTERVAL_S = 1.0
+_COLUMNS_OF_A_PIPE = 200  # programs read lines, which had better be whole
 
 app = typer.Typer(
     name="twofold",
@@ -55,7 +56,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(documents_cli.app, name="documents")
-app.add_typer(keys_cli.app, name="keys")
+app.add_typer(keys_cli.app, name="keys", short_help="Make, list and revoke API keys.")
 app.command("eval")(evaluation_cli.evaluate)
 
 
@@ -111,7 +112,10 @@ def main(
 
 
 def _console(*, stderr: bool = False) -> Console:
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _COLUMNS_OF_A_PIPE
+    return console
 
 
 def _print_version(wanted: bool) -> None:

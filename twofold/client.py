@@ -47,7 +47,17 @@ from twofold.schema import (
     TextKind,
 )
 from twofold.tries import connection_failed, polls
-from twofold.uploads import Paths, file_batches, joined, named, pending, text_batches, updated
+from twofold.uploads import (
+    Meter,
+    OnSent,
+    Paths,
+    file_batches,
+    joined,
+    named,
+    pending,
+    text_batches,
+    updated,
+)
 
 
 class Client(Connection):
@@ -101,6 +111,7 @@ class Client(Connection):
         collection: str = "default",
         metadata: Metadata | None = None,
         wait: float = 0.0,
+        on_sent: OnSent | None = None,
     ) -> AcceptedDocuments:
         """Upload files, in as many requests as their number and size ask for.
 
@@ -110,14 +121,19 @@ class Client(Connection):
             collection: Comes into being with the first upload.
             metadata: Of every one of them.
             wait: Seconds to wait after the upload until they can be searched.
+            on_sent: Called every 64 kB or so with how much of all files has been sent.
 
         Raises:
             TwofoldError: A request of which nothing was accepted; what was uploaded before it
                 is kept, and the same call again finds that unchanged.
         """
+        every = named(paths)
+        meter = Meter(every, on_sent) if on_sent else None
         answers = [
-            self._send(calls.add_files(files, collection=collection, metadata=metadata))
-            for files in file_batches(named(paths))
+            self._send(
+                calls.add_files(files, collection=collection, metadata=metadata, watched=meter)
+            )
+            for files in file_batches(every)
         ]
         return self._settled(joined(answers), collection, wait)
 

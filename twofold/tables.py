@@ -1,14 +1,14 @@
 """How documents and the state of the server look in a terminal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from twofold.outcomes import Tally
-from twofold.render import plain
+from twofold.render import NARROW, plain
 from twofold.schema import (
     Document,
     Health,
@@ -46,16 +46,39 @@ def summary_table(tally: Tally) -> RenderableType:
     return Group(table, line) if table.row_count else line
 
 
-def documents_table(documents: Iterable[Document]) -> Table:
+def documents_table(documents: Iterable[Document]) -> RenderableType:
     """One line a document, and below it the reason if it failed."""
-    table = _table("status", "id", "passages", "name")
-    table.columns[1].no_wrap = True  # to be copied
-    for document in documents:
-        name = Text(plain(document.name))
-        if document.error:
-            name.append(f"\n{plain(document.error.message)}", style="dim")
-        table.add_row(_state(document), Text(plain(document.id)), f"{document.chunks}", name)
-    return table
+    return _Documents(list(documents))
+
+
+class _Documents:
+    """Picks its layout when the width is known: ids are copied, so that they are never divided."""
+
+    def __init__(self, documents: list[Document]) -> None:
+        self._documents = documents
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        if options.max_width >= NARROW:
+            yield self._table()
+            return
+        for document in self._documents:
+            yield Text.assemble(_state(document), f"  {document.chunks}  ", _named(document))
+            yield Text(f"  {plain(document.id)}", style="dim")
+
+    def _table(self) -> Table:
+        table = _table("status", "id", "passages", "name")
+        table.columns[1].no_wrap = True
+        for document in self._documents:
+            row = Text(plain(document.id)), f"{document.chunks}", _named(document)
+            table.add_row(_state(document), *row)
+        return table
+
+
+def _named(document: Document) -> Text:
+    name = Text(plain(document.name))
+    if document.error:
+        name.append(f"\n{plain(document.error.message)}", style="dim")
+    return name
 
 
 def document_table(document: Document) -> Table:

@@ -1,9 +1,10 @@
 """What is uploaded together: names for files, requests of bounded size, one answer to several."""
 
+import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import BinaryIO, NamedTuple, TypeAlias, TypeVar
 
 from twofold.errors import InvalidRequest
 from twofold.schema import AcceptedDocuments, Document, DocumentText
@@ -17,6 +18,55 @@ Paths: TypeAlias = StrPath | Iterable[StrPath] | Mapping[str, StrPath]
 MAX_UPLOAD_ITEMS = 64
 MAX_UPLOAD_BYTES = 8_000_000
 """Bounds of one request; a single larger file is a request of its own."""
+
+
+class Sent(NamedTuple):
+    """How far an upload is.
+
+    Attributes:
+        name: The file that is being sent.
+        sent: Bytes of all files so far; a request that is tried again takes its own back.
+        total: Bytes of all files.
+    """
+
+    name: str
+    sent: int
+    total: int
+
+
+OnSent: TypeAlias = Callable[[Sent], object]
+
+
+class Meter:
+    """Opens files and tells how much of them has been sent, over all requests of an upload."""
+
+    def __init__(self, files: Mapping[str, Path], tell: OnSent) -> None:
+        self._tell = tell
+        self._total = sum(path.stat().st_size for path in files.values())
+        self._places: dict[str, int] = {}
+        self._sent = 0
+
+    def open(self, name: str, path: Path) -> BinaryIO:
+        """The file, watched while it is read."""
+        return _Watched(io.FileIO(path), lambda place: self._note(name, place))
+
+    def _note(self, name: str, place: int) -> None:
+        self._sent += place - self._places.get(name, 0)
+        self._places[name] = place
+        self._tell(Sent(name, self._sent, self._total))
+
+
+class _Watched(io.BufferedReader):
+    """A file that tells how far it has been read."""
+
+    def __init__(self, raw: io.FileIO, tell: Callable[[int], object]) -> None:
+        super().__init__(raw)
+        self._place_read = tell
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self._place_read(self.tell())
+        return data
 
 
 def named(paths: Paths) -> dict[str, Path]:

@@ -3,6 +3,8 @@
 import asyncio
 import inspect
 import json
+import struct
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -269,6 +271,52 @@ def test_a_file_is_read_while_it_is_sent_and_never_whole(tmp_path):
         client.add_files([path])
     assert sum(transport.pieces) == transport.length > 1_000_000
     assert max(transport.pieces) <= 65_536
+
+
+def test_an_upload_tells_how_much_of_it_has_been_sent(ask, tmp_path):
+    sizes = {"small.md": 10, "large.pdf": 9_000_000, "empty.txt": 0}
+    for name, size in sizes.items():
+        (tmp_path / name).write_bytes(b"x" * size)
+    paths, told = [tmp_path / name for name in sizes], []
+    accepted = httpx.Response(202, json={"documents": []})
+    # The server is away once, so that the first request is sent twice.
+    server = Script(refusal(503, "unavailable"), accepted)
+    ask(server, lambda client: client.add_files(paths, on_sent=told.append), backoff=0.01)
+    assert {each.total for each in told} == {9_000_010}
+    assert told[-1].sent == 9_000_010
+    assert max(each.sent for each in told) == 9_000_010, "what is sent again is not counted twice"
+    assert {each.name for each in told} >= {"small.md", "large.pdf"}
+    assert len(told) > 100
+
+
+def test_vectors_come_as_they_were_sent(ask):
+    encoded = b64encode(struct.pack("<3f", 0.5, -0.25, 1.0)).decode()
+    row = {"object": "embedding", "index": 0, "embedding": encoded, "truncated": True}
+    server = Script(httpx.Response(200, json={"object": "list", "model": "m", "data": [row]}))
+    answer = ask(server, lambda client: client.embed(["oats"], kind="query", deadline_ms=2_000))
+    assert answer.data[0].embedding == [0.5, -0.25, 1.0]
+    assert answer.data[0].truncated
+    [request] = server.requests
+    assert request.headers["X-Deadline-Ms"] == "2000"
+    assert json.loads(request.content) == {
+        "input": ["oats"],
+        "input_type": "query",
+        "encoding_format": "base64",
+    }
+
+
+def test_a_key_is_made_once_and_revoked_by_id(ask):
+    key = {"id": "0" * 12, "name": "ci", "tenant": "a", "scopes": ["read"], "created_at": NOW}
+    away = Script(httpx.ConnectError("away"))
+    with pytest.raises(ConnectionFailed):
+        ask(away, lambda client: client.create_key("ci"))
+    assert len(away.requests) == 1, "a second request would make a second key"
+    made = Script(httpx.Response(201, json={**key, "key": "tf_x"}))
+    assert ask(made, lambda client: client.create_key("ci", expires_in_days=7)).key == "tf_x"
+    assert json.loads(made.requests[0].content)["expires_in_days"] == 7
+    revoked = Script(httpx.Response(200, json=key))
+    assert ask(revoked, lambda client: client.revoke_key("../x")).name == "ci"
+    assert revoked.requests[0].url.raw_path == b"/keys/..%2Fx"
 
 
 def test_texts_travel_as_json(ask):
