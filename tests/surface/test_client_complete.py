@@ -21,6 +21,7 @@ METHODS = {
     "retry_document": ("retry",),
     "search": ("search", "search_pages"),
     "search_batch": ("search_batch",),
+    "rerank_jina": ("rerank",),
     "embed_openai": ("embed",),
     "create_key": ("create_key",),
     "list_keys": ("keys",),
@@ -35,7 +36,6 @@ LEFT_TO_OTHERS = {
     "search_by_query",  # for people at an address bar
     "retrieve_dify",
     "rerank_cohere",
-    "rerank_jina",
     "rerank",
     "score",
     "embed",

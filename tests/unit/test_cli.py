@@ -392,6 +392,26 @@ def test_a_failed_document_is_tried_again_and_waited_for(run, server, folder):
     assert run("documents", "wait", document_id)[0] == 0
 
 
+@pytest.mark.parametrize("columns", ["20", "40", "80", "200"])
+def test_a_list_of_documents_fits_any_terminal_and_keeps_ids_whole(
+    run, folder, monkeypatch, columns
+):
+    run("add", str(folder))
+    monkeypatch.setenv("COLUMNS", columns)
+    _, out, _ = run("documents", "list")
+    assert "id-guides/yew.md" in out
+    assert len(out.splitlines()) <= 2 * 3
+
+
+def test_a_program_that_reads_a_list_gets_whole_lines(run, server, folder, monkeypatch):
+    name = "a long name of a document " * 3 + ".md"
+    (folder / name).write_text("x")
+    run("add", str(folder))
+    monkeypatch.delenv("COLUMNS")
+    _, out, _ = run("documents", "list")
+    assert len(out.splitlines()) == 1 + len(server.documents)
+
+
 def test_a_search_that_finds_nothing_says_so_in_its_exit_status(run):
     nothing = {**FOUND, "results": []}
     status, out, _ = run("search", "yew", handler=lambda _: httpx.Response(200, json=nothing))
