@@ -25,6 +25,7 @@ from tests.support.models import WordEmbedder  # noqa: E402
 from tests.support.reranking import OverlapModel  # noqa: E402
 from tests.support.server import threaded_server  # noqa: E402
 from twofold import Client  # noqa: E402
+from twofold.evaluation.readers import table  # noqa: E402
 from twofold.schema import DocumentText  # noqa: E402
 
 pytestmark = pytest.mark.skipif(
@@ -385,6 +386,9 @@ def test_judgements_leave_the_browser_as_the_csv_that_eval_reads(
     rows = list(csv.reader(io.StringIO(Path(download.value.path()).read_text("utf-8"))))
     assert rows[0] == ["query", "document_id", "relevance"]
     assert sorted(rows[1:]) == sorted([[question, good, "1"], [question, bad, "0"]])
+    judged = table.read(Path(download.value.path()))
+    assert list(judged.queries.values()) == [question]
+    assert {row.document: row.relevance for row in judged.rows} == {good: 1, bad: 0}
     page.get_by_role("button", name="Clear").click()
     expect(page.locator("#judged")).to_be_hidden()
     expect(page.locator('.mark[aria-pressed="true"]')).to_have_count(0)
@@ -701,4 +705,4 @@ def test_uploads_are_sent_in_parts_of_a_bearable_size(watched: Callable[..., Pag
     page = watched()
     sizes = [10, 10, 90, 5, 5, 5, 200, 1]
     call = "m.batches(given.map((size) => ({size})), 3, 100).map((b) => b.map((f) => f.size))"
-    assert in_page(page, "documents.js", call, sizes) == [[10, 10], [90, 5, 5], [5], [200], [1]]
+    assert in_page(page, "files.js", call, sizes) == [[10, 10], [90, 5, 5], [5], [200], [1]]

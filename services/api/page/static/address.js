@@ -20,7 +20,16 @@ export const DEFAULTS = Object.freeze({
 });
 
 /** The parts that are options of a search. */
-export const OPTIONS = ["mode", "rerank", "depth", "fusion", "instruction", "deadline", "limit", "group"];
+export const OPTIONS = [
+  "mode",
+  "rerank",
+  "depth",
+  "fusion",
+  "instruction",
+  "deadline",
+  "limit",
+  "group",
+];
 
 /** The parts that say which document is open, and where. */
 export const OPENED = ["document", "start", "end"];

@@ -2,40 +2,13 @@
 
 import { documentPath, get, post, remove, upload } from "./api.js";
 import { confirmed } from "./dialogs.js";
-import { button, byId, el, fill, say, show, trouble } from "./dom.js";
-import { bytes, counted } from "./text.js";
+import { byId, el, fill, say, show, trouble } from "./dom.js";
+import { UNFINISHED, batches, file, sending } from "./files.js";
 
-const FILES = 20;
-const BYTES = 32e6;
 const PAGE = 100;
 const LOOK_MS = 700;
 const HIDDEN_MS = 5000;
 const FAILURES = 20;
-const UNFINISHED = ["queued", "parsing", "embedding"];
-const STATES = {
-  queued: "waiting",
-  parsing: "being read",
-  embedding: "being embedded",
-  ready: "ready",
-  failed: "failed",
-};
-
-/** Files in uploads of a bearable size, so that each has its own progress and its own failure. */
-export function batches(files, most = FILES, size = BYTES) {
-  const made = [];
-  let room = 0;
-  for (const file of files) {
-    const last = made.at(-1);
-    if (last && last.length < most && file.size <= room) {
-      last.push(file);
-      room -= file.size;
-    } else {
-      made.push([file]);
-      room = size - file.size;
-    }
-  }
-  return made;
-}
 
 /** @param {{go: Function, refused: Function, changed: Function}} page */
 export class DocumentsView {
@@ -43,7 +16,7 @@ export class DocumentsView {
   #added = new Map();
   #watching = null;
   #cursor = null;
-  #shown = "";
+  #listing = null;
 
   constructor(page) {
     this.page = page;
@@ -83,42 +56,61 @@ export class DocumentsView {
     const collection = this.#collection;
     const waiting = batches(files).map((batch) => ({
       batch,
-      rows: batch.map((file) => this.#put({ key: `upload/${crypto.randomUUID?.() ?? Math.random()}`, name: file.name, size: file.size, sent: 0 })),
+      rows: batch.map((file) =>
+        this.#put({
+          key: `upload/${crypto.randomUUID?.() ?? Math.random()}`,
+          name: file.name,
+          size: file.size,
+          sent: 0,
+        }),
+      ),
     }));
     this.#drawAdded();
     for (const { batch, rows } of waiting) {
       const fields = { collection, ...(metadata && { metadata: JSON.stringify(metadata) }) };
-      await this.#send(rows, () => upload(batch, fields, (sent) => {
-        for (const row of rows) row.sent = sent;
-        this.#drawAdded();
-      }));
+      await this.#send(rows, () =>
+        upload(batch, fields, (sent) => {
+          for (const row of rows) row.sent = sent;
+          this.#drawAdded();
+        }),
+      );
     }
   }
 
   /** Read the list again from its beginning. */
   async list() {
+    this.#listing = {}; // what an earlier one is still waiting for comes too late
     this.#cursor = null;
     fill(byId("kept-notice"));
-    fill(byId("kept-list"));
     show(byId("kept-more"), false);
     await this.#page();
   }
 
   async #page() {
-    const query = (this.#shown = JSON.stringify([this.#collection, byId("kept-status").value]));
+    const listing = this.#listing;
+    const first = this.#cursor === null;
     try {
       const status = byId("kept-status").value.split(",");
-      const found = await get("documents", { collection: this.#collection, status, cursor: this.#cursor, limit: PAGE });
-      if (query !== this.#shown) return;
+      const found = await get("documents", {
+        collection: this.#collection,
+        status,
+        cursor: this.#cursor,
+        limit: PAGE,
+      });
+      if (listing !== this.#listing) return;
       this.#cursor = found.cursor;
+      if (first) fill(byId("kept-list"));
       byId("kept-list").append(...found.documents.map((each) => this.#row(each)));
       show(byId("kept-more"), found.cursor !== null);
       if (!byId("kept-list").children.length) this.#empty();
-      this.#watch(found.documents.filter((each) => UNFINISHED.includes(each.status)).map((each) => each.id));
+      this.#watch(
+        found.documents.filter((each) => UNFINISHED.includes(each.status)).map((each) => each.id),
+      );
     } catch (error) {
+      if (listing !== this.#listing) return;
+      if (first) fill(byId("kept-list"));
       if (error.code === "collection_not_found") this.#empty();
-      else fill(byId("kept-notice"), trouble(error));
-      this.page.refused(error);
+      else this.#failed(error);
     }
   }
 
@@ -126,7 +118,13 @@ export class DocumentsView {
     const all = !byId("kept-status").value;
     fill(
       byId("kept-notice"),
-      el("p", { class: "quiet" }, all ? "Nothing here yet. What you drop above appears here, and can be searched as soon as it is ready." : "No document is in this state."),
+      el(
+        "p",
+        { class: "quiet" },
+        all
+          ? "Nothing here yet. What you drop above appears here, and can be searched as soon as it is ready."
+          : "No document is in this state.",
+      ),
     );
   }
 
@@ -137,7 +135,9 @@ export class DocumentsView {
     const text = byId("paste-text").value;
     const row = this.#put({ key: `upload/${name}`, name, size: new Blob([text]).size, sent: 1 });
     const documents = [{ name, text, ...(metadata && { metadata }) }];
-    const sent = await this.#send([row], () => post("documents", { documents, collection: this.#collection }));
+    const sent = await this.#send([row], () =>
+      post("documents", { documents, collection: this.#collection }),
+    );
     if (sent) byId("paste").reset();
   }
 
@@ -153,7 +153,10 @@ export class DocumentsView {
     }
     byId("metadata").closest("details").open = true;
     byId("metadata").focus();
-    fill(byId("kept-notice"), trouble(new Error('The metadata is not a JSON object such as {"year": 2026}.')));
+    fill(
+      byId("kept-notice"),
+      trouble(new Error('The metadata is not a JSON object such as {"year": 2026}.')),
+    );
     return null;
   }
 
@@ -162,7 +165,8 @@ export class DocumentsView {
       const { documents, rejected } = await send();
       for (const row of rows) this.#added.delete(row.key);
       for (const each of documents) this.#put({ ...each, key: each.id });
-      for (const { name, error } of rejected) this.#put({ key: `refused/${name}`, name, error, status: "failed", refused: true });
+      for (const { name, error } of rejected)
+        this.#put({ key: `refused/${name}`, name, error, status: "failed", refused: true });
       this.#watch(documents.map((each) => each.id));
       return true;
     } catch (error) {
@@ -189,7 +193,11 @@ export class DocumentsView {
     let failures = 0;
     while (open.size && this.#watching === watching && this.#collection === collection) {
       try {
-        const { documents } = await get("documents", { collection, status: UNFINISHED, limit: 1000 });
+        const { documents } = await get("documents", {
+          collection,
+          status: UNFINISHED,
+          limit: 1000,
+        });
         const working = new Map(documents.map((each) => [each.id, each]));
         for (const id of [...open]) {
           const row = working.get(id) ?? (await get(documentPath(id), { collection }));
@@ -205,7 +213,8 @@ export class DocumentsView {
           return;
         }
       }
-      if (open.size) await new Promise((resolve) => setTimeout(resolve, document.hidden ? HIDDEN_MS : LOOK_MS));
+      if (open.size)
+        await new Promise((resolve) => setTimeout(resolve, document.hidden ? HIDDEN_MS : LOOK_MS));
     }
     if (this.#watching !== watching) return;
     this.#watching = null;
@@ -226,45 +235,39 @@ export class DocumentsView {
   #drawAdded() {
     const rows = [...this.#added.values()];
     show(byId("added"), rows.length > 0);
-    fill(byId("added-list"), rows.map((row) => (row.status ? this.#row(row) : sending(row))));
+    fill(
+      byId("added-list"),
+      rows.map((row) => (row.status ? this.#row(row) : sending(row))),
+    );
   }
 
   #row(row) {
-    const working = UNFINISHED.includes(row.status);
-    const facts = [
-      row.size !== undefined && bytes(row.size),
-      row.live_version && counted(row.chunks, "passage"),
-      row.version > 1 && `version ${row.version}`,
-      row.verdict === "unchanged" && "was there already",
-      row.updated_at && new Date(row.updated_at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" }),
-    ];
-    return el(
-      "li",
-      { "data-id": row.id, class: "file" },
-      el("div", { class: "what" },
-        row.live_version ? button(row.name, () => this.page.go({ document: row.id, start: "", end: "" }), { class: "link open" }) : el("span", { class: "name" }, row.name),
-        el("p", { class: "quiet" }, facts.filter(Boolean).join(" · ")),
-        row.error && el("p", { class: "trouble" }, row.error.message)),
-      el("span", { class: `state ${row.status}` }, row.refused ? "refused" : STATES[row.status]),
-      working && el("progress", { value: row.progress, max: 1, "aria-label": `Progress of ${row.name}` }),
-      !row.refused && el("div", { class: "actions" },
-        row.status === "failed" && button("Retry", () => this.#retry(row), { "aria-label": `Retry ${row.name}` }),
-        button("Delete", () => this.#remove(row), { "aria-label": `Delete ${row.name}` })),
-    );
+    return file(row, {
+      open: () => this.page.go({ document: row.id, start: "", end: "" }),
+      retry: () => this.#retry(row),
+      remove: () => this.#remove(row),
+    });
+  }
+
+  #failed(error) {
+    fill(byId("kept-notice"), trouble(error));
+    this.page.refused(error);
   }
 
   async #retry(row) {
     try {
-      this.#update(await post(documentPath(row.id, "/retry"), undefined, { parameters: { collection: row.collection } }));
+      const parameters = { collection: row.collection };
+      this.#update(await post(documentPath(row.id, "/retry"), undefined, { parameters }));
       this.#watch([row.id]);
     } catch (error) {
-      fill(byId("kept-notice"), trouble(error));
-      this.page.refused(error);
+      this.#failed(error);
     }
   }
 
   async #remove(row) {
-    if (!(await confirmed("Delete this document?", `${row.name} and its passages are removed from the collection ${row.collection}. This cannot be undone.`, "Delete"))) return;
+    const loss = `${row.name} and its passages are removed from the collection ${row.collection}.`;
+    const text = `${loss} This cannot be undone.`;
+    if (!(await confirmed("Delete this document?", text, "Delete"))) return;
     try {
       await remove(documentPath(row.id), { collection: row.collection });
       this.#added.delete(row.id);
@@ -273,18 +276,7 @@ export class DocumentsView {
       await this.list();
       say(`${row.name} is deleted.`);
     } catch (error) {
-      fill(byId("kept-notice"), trouble(error));
-      this.page.refused(error);
+      this.#failed(error);
     }
   }
-}
-
-function sending(row) {
-  return el(
-    "li",
-    { class: "file" },
-    el("div", { class: "what" }, el("span", { class: "name" }, row.name), el("p", { class: "quiet" }, bytes(row.size))),
-    el("span", { class: "state" }, row.sent < 1 ? "being sent" : "being checked"),
-    el("progress", { value: row.sent, max: 1, "aria-label": `Upload of ${row.name}` }),
-  );
 }

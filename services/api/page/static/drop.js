@@ -23,7 +23,15 @@ export function prepareDrop(onFiles, collection) {
     over(0);
     const { files, folders } = sorted(event.dataTransfer);
     if (files.length) onFiles(files);
-    if (folders.length) fill(byId("kept-notice"), trouble(new Error(`${folders.join(", ")}: a browser page does not walk folders. \`twofold add FOLDER\` does.`)));
+    if (folders.length)
+      fill(
+        byId("kept-notice"),
+        trouble(
+          new Error(
+            `${folders.join(", ")}: a browser page does not walk folders. \`twofold add FOLDER\` does.`,
+          ),
+        ),
+      );
   });
 }
 

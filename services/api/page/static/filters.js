@@ -35,7 +35,9 @@ export function typedOf(value) {
 
 /** The filter of rows that are filled in; null when none is. */
 export function filterOf(rows, joined) {
-  const conditions = rows.filter((row) => row.key.trim() && (valueless(row) || row.value.trim())).map(conditionOf);
+  const conditions = rows
+    .filter((row) => row.key.trim() && (valueless(row) || row.value.trim()))
+    .map(conditionOf);
   if (conditions.length < 2) return conditions[0] ?? null;
   return { [joined]: conditions };
 }
@@ -62,8 +64,13 @@ function conditionOf({ key, operator, value }) {
 
 /** The API takes a list of one kind: numbers where all are whole ones, else texts. */
 function listOf(typed) {
-  const values = typed.split(",").map((each) => each.trim()).filter(Boolean);
-  return values.every((each) => /^-?\d+$/.test(each)) ? values.map(Number) : values.map((each) => String(valueOf(each)));
+  const values = typed
+    .split(",")
+    .map((each) => each.trim())
+    .filter(Boolean);
+  return values.every((each) => /^-?\d+$/.test(each))
+    ? values.map(Number)
+    : values.map((each) => String(valueOf(each)));
 }
 
 function rowOf(condition) {
@@ -102,7 +109,10 @@ export class Filters {
     show(byId("filter-builder"), read !== null);
     show(byId("filter-raw-only"), read === null);
     if (read === null) byId("filters").open = byId("filter-raw").open = true;
-    else if (JSON.stringify(filterOf(this.#rows, byId("filter-joined").value)) !== JSON.stringify(filterOf(read.rows, read.joined))) {
+    else if (
+      JSON.stringify(filterOf(this.#rows, byId("filter-joined").value)) !==
+      JSON.stringify(filterOf(read.rows, read.joined))
+    ) {
       this.#rows = read.rows;
       byId("filter-joined").value = read.joined;
       this.#draw();
@@ -113,7 +123,10 @@ export class Filters {
   offer(keys) {
     const known = new Set([...byId("filter-keys").options].map((option) => option.value));
     for (const each of keys) known.add(each);
-    fill(byId("filter-keys"), [...known].sort().map((value) => el("option", { value })));
+    fill(
+      byId("filter-keys"),
+      [...known].sort().map((value) => el("option", { value })),
+    );
   }
 
   #changed() {
@@ -123,7 +136,10 @@ export class Filters {
 
   #draw() {
     show(byId("filter-join"), this.#rows.length > 1);
-    fill(byId("filter-rows"), this.#rows.map((row, index) => this.#row(row, index)));
+    fill(
+      byId("filter-rows"),
+      this.#rows.map((row, index) => this.#row(row, index)),
+    );
   }
 
   #row(row, index) {
@@ -133,20 +149,42 @@ export class Filters {
       this.#changed();
     };
     const number = index + 1;
-    const value = el("input", { "aria-label": `Value ${number}`, placeholder: "value", value: row.value, hidden: valueless(row), on: { change: changed("value") } });
+    const value = el("input", {
+      "aria-label": `Value ${number}`,
+      placeholder: "value",
+      value: row.value,
+      hidden: valueless(row),
+      on: { change: changed("value") },
+    });
     return el(
       "li",
       {},
-      el("input", { "aria-label": `Key ${number}`, list: "filter-keys", placeholder: "key", value: row.key, autocomplete: "off", on: { change: changed("key") } }),
-      el("select", { "aria-label": `Comparison ${number}`, on: { change: changed("operator") } },
-        OPERATORS.map(([name, label]) => el("option", { value: name, selected: name === row.operator }, label))),
+      el("input", {
+        "aria-label": `Key ${number}`,
+        list: "filter-keys",
+        placeholder: "key",
+        value: row.key,
+        autocomplete: "off",
+        on: { change: changed("key") },
+      }),
+      el(
+        "select",
+        { "aria-label": `Comparison ${number}`, on: { change: changed("operator") } },
+        OPERATORS.map(([name, label]) =>
+          el("option", { value: name, selected: name === row.operator }, label),
+        ),
+      ),
       value,
-      button("×", () => {
-        this.#rows.splice(index, 1);
-        this.#draw();
-        this.#changed();
-        byId("filter-add").focus();
-      }, { class: "icon", "aria-label": `Remove condition ${number}` }),
+      button(
+        "×",
+        () => {
+          this.#rows.splice(index, 1);
+          this.#draw();
+          this.#changed();
+          byId("filter-add").focus();
+        },
+        { class: "icon", "aria-label": `Remove condition ${number}` },
+      ),
     );
   }
 }

@@ -96,7 +96,10 @@ export function refresh(judgements, query) {
   const all = judgements.all();
   const queries = new Set(all.map((each) => each.query)).size;
   show(byId("judged"), all.length > 0);
-  fill(byId("judged-count"), `${counted(all.length, "judgement")} on ${counted(queries, "question")}`);
+  fill(
+    byId("judged-count"),
+    `${counted(all.length, "judgement")} on ${counted(queries, "question")}`,
+  );
 }
 
 /** Hand the file to the browser's downloads. */

@@ -6,7 +6,8 @@ import { focusCard } from "./search.js";
 /** @param {() => void} toSearch Shows the search view. */
 export function prepareKeyboard(toSearch) {
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]"))
+      return;
     const typing = event.target.closest("input, textarea, select");
     if (event.key === "/" && !typing) {
       event.preventDefault();

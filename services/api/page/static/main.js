@@ -54,7 +54,8 @@ function render(next) {
     }
   }
   byId("collection").value = state.collection;
-  document.title = state.q && view === "search" ? `${state.q} · Twofold` : `${TITLES[view]} · Twofold`;
+  document.title =
+    state.q && view === "search" ? `${state.q} · Twofold` : `${TITLES[view]} · Twofold`;
   if (view !== "server") views.server.leave();
   const shown = onlyOpened(before, next) ? Promise.resolve() : views[view].show(state);
   opened(shown);
@@ -62,7 +63,8 @@ function render(next) {
 
 /** Whether nothing but the dialog with a document changed; what is below it stays as it is. */
 function onlyOpened(before, next) {
-  const without = (each) => write({ ...each, ...Object.fromEntries(OPENED.map((name) => [name, ""])) });
+  const without = (each) =>
+    write({ ...each, ...Object.fromEntries(OPENED.map((name) => [name, ""])) });
   return before !== next && without(before) === without(next) && write(before) !== write(next);
 }
 
@@ -76,13 +78,19 @@ async function opened(shown) {
   await shown; // so that an address that was shared finds the result it speaks of
   if (state.document !== document) return;
   const offset = (text) => (/^\d+$/.test(text) ? Number(text) : null);
-  await open({ collection, document, start: offset(start), end: offset(end) }, views.search.find(state));
+  await open(
+    { collection, document, start: offset(start), end: offset(end) },
+    views.search.find(state),
+  );
 }
 
 async function offerCollections() {
   try {
     const collections = (await listed()) ?? [];
-    fill(byId("collections"), collections.map(({ name }) => el("option", { value: name })));
+    fill(
+      byId("collections"),
+      collections.map(({ name }) => el("option", { value: name })),
+    );
   } catch {
     // A key is missing or the server is away; the view says so, and names can be typed.
   }
@@ -92,10 +100,13 @@ function start() {
   prepare();
   prepareTheme();
   prepareKeyboard(() => state.view === "search" || page.go({ view: "search" }));
-  prepareDrop((files) => {
-    page.go({ view: "documents", document: "", start: "", end: "" });
-    views.documents.add(files);
-  }, () => state.collection);
+  prepareDrop(
+    (files) => {
+      page.go({ view: "documents", document: "", start: "", end: "" });
+      views.documents.add(files);
+    },
+    () => state.collection,
+  );
   prepareKey(() => {
     views.search.forget();
     offerCollections();
@@ -105,7 +116,13 @@ function start() {
     const link = event.target.closest("a[data-view]");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
-    page.go({ view: link.dataset.view, document: "", start: "", end: "", ...(link.classList.contains("wordmark") && { q: "" }) });
+    page.go({
+      view: link.dataset.view,
+      document: "",
+      start: "",
+      end: "",
+      ...(link.classList.contains("wordmark") && { q: "" }),
+    });
   });
   byId("collection").addEventListener("change", (event) => {
     const name = event.target.value.trim() || "default";

@@ -26,7 +26,10 @@ export function slopes(results) {
     rank: result.rank,
     from: result.recall_rank,
     name: result.name,
-    before: (result.recall_rank > last ? last + below.indexOf(result.recall_rank) + 1 : result.recall_rank) - 1,
+    before:
+      (result.recall_rank > last
+        ? last + below.indexOf(result.recall_rank) + 1
+        : result.recall_rank) - 1,
     after,
     kind: kindOf(result),
   }));
@@ -47,7 +50,9 @@ export function kindOf({ rank, recall_rank: from }) {
 /** The move in words. */
 export function moved(result) {
   const kind = kindOf(result);
-  return kind === "stayed" ? `stayed at ${result.rank}` : `${kind} from ${result.recall_rank} to ${result.rank}`;
+  return kind === "stayed"
+    ? `stayed at ${result.rank}`
+    : `${kind} from ${result.recall_rank} to ${result.rank}`;
 }
 
 /** The picture of the first results; each line has its rank, so that the page can light it up. */
@@ -58,10 +63,22 @@ export function picture(all) {
   const said = results.map((result) => `${result.name} ${moved(result)}`).join("; ");
   return svg(
     "svg",
-    { viewBox: `0 0 ${WIDTH} ${TOP + rows * ROW - 6}`, class: "slopes", role: "img", "aria-label": `How the order changed: ${said}.` },
+    {
+      viewBox: `0 0 ${WIDTH} ${TOP + rows * ROW - 6}`,
+      class: "slopes",
+      role: "img",
+      "aria-label": `How the order changed: ${said}.`,
+    },
     svg("text", { x: LEFT, y: 14, class: "slope-head", "text-anchor": "middle" }, "first stage"),
     svg("text", { x: RIGHT, y: 14, class: "slope-head", "text-anchor": "middle" }, "final"),
-    left(results).map((rank) => svg("g", { class: "gone" }, svg("circle", { cx: LEFT, cy: height(rank - 1), r: 3 }), ranked(rank, rank - 1))),
+    left(results).map((rank) =>
+      svg(
+        "g",
+        { class: "gone" },
+        svg("circle", { cx: LEFT, cy: height(rank - 1), r: 3 }),
+        ranked(rank, rank - 1),
+      ),
+    ),
     // The ones that rose are drawn last, above the others.
     [...lines].sort((a, b) => (a.kind === "rose") - (b.kind === "rose")).map(drawn),
   );
@@ -85,6 +102,11 @@ function drawn({ rank, from, name, before, after, kind }) {
     svg("circle", { cx: LEFT, cy: begin, r: 3.5 }),
     svg("circle", { cx: RIGHT, cy: end, r: 3.5 }),
     ranked(from, before),
-    svg("text", { x: RIGHT + 12, y: end + 4 }, svg("tspan", { class: "slope-rank" }, rank), ` ${shortened(name, 19)}`),
+    svg(
+      "text",
+      { x: RIGHT + 12, y: end + 4 },
+      svg("tspan", { class: "slope-rank" }, rank),
+      ` ${shortened(name, 19)}`,
+    ),
   );
 }

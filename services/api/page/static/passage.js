@@ -48,15 +48,36 @@ function draw(text, { start, end }, result) {
   fill(byId("passage-place"), facts.filter(Boolean).join(" · "));
   const show = (around) => {
     const [from, to] = range(total, first, last, around);
-    const mark = asked &&
-      el("mark", { class: "located", id: "located" },
-        highlighted(slice(text, first, last), changed ? [] : result?.highlights ?? [], first));
+    const mark =
+      asked &&
+      el(
+        "mark",
+        { class: "located", id: "located" },
+        highlighted(slice(text, first, last), changed ? [] : (result?.highlights ?? []), first),
+      );
     fill(
       byId("passage-text"),
-      changed && el("p", { class: "trouble", role: "alert" }, "The document has changed since this search. Search again for its present passages."),
-      from > 0 && button(`Show the ${counted(from, "character")} before`, () => show(total), { class: "link" }),
-      el("div", { class: "document" }, slice(text, from, first), mark || null, slice(text, last, to)),
-      to < total && button(`Show the ${counted(total - to, "character")} after`, () => show(total), { class: "link" }),
+      changed &&
+        el(
+          "p",
+          { class: "trouble", role: "alert" },
+          "The document has changed since this search. Search again for its present passages.",
+        ),
+      from > 0 &&
+        button(`Show the ${counted(from, "character")} before`, () => show(total), {
+          class: "link",
+        }),
+      el(
+        "div",
+        { class: "document" },
+        slice(text, from, first),
+        mark || null,
+        slice(text, last, to),
+      ),
+      to < total &&
+        button(`Show the ${counted(total - to, "character")} after`, () => show(total), {
+          class: "link",
+        }),
     );
     byId("located")?.scrollIntoView({ block: "center" });
   };

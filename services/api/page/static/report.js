@@ -60,8 +60,16 @@ export function steps(timings) {
 /** One line that is always in sight: whether it was reranked, how much there is, how long it took. */
 export function headline({ rerank, results, candidates, timings_ms: timings }) {
   return [
-    el("span", { class: `status ${rerank.status}`, "data-status": rerank.status }, HEADLINES[rerank.status] ?? rerank.status),
-    el("span", { class: "quiet" }, `${results.length} of ${counted(candidates, "candidate")}, ${milliseconds(timings.total)}`),
+    el(
+      "span",
+      { class: `status ${rerank.status}`, "data-status": rerank.status },
+      HEADLINES[rerank.status] ?? rerank.status,
+    ),
+    el(
+      "span",
+      { class: "quiet" },
+      `${results.length} of ${counted(candidates, "candidate")}, ${milliseconds(timings.total)}`,
+    ),
   ];
 }
 
@@ -77,8 +85,18 @@ export function report(answer) {
       rerank.model && el("p", { class: "quiet" }, "Model: ", el("code", {}, rerank.model)),
     ),
     results.length > 0 &&
-      el("section", {}, el("h2", {}, "How the results moved"), el("div", { id: "moves" }, picture(results))),
-    el("section", {}, el("h2", {}, `Time: ${milliseconds(answer.timings_ms.total)}`), bars(answer.timings_ms)),
+      el(
+        "section",
+        {},
+        el("h2", {}, "How the results moved"),
+        el("div", { id: "moves" }, picture(results)),
+      ),
+    el(
+      "section",
+      {},
+      el("h2", {}, `Time: ${milliseconds(answer.timings_ms.total)}`),
+      bars(answer.timings_ms),
+    ),
     method && formulas(answer),
   ];
 }
@@ -88,15 +106,19 @@ function bars(timings) {
     "table",
     { class: "timings" },
     el("caption", { class: "hidden" }, "Milliseconds for each step"),
-    el("tbody", {}, steps(timings).map(({ name, label, ms, part }) =>
-      el(
-        "tr",
-        { class: name },
-        el("th", { scope: "row" }, label),
-        el("td", {}, milliseconds(ms)),
-        el("td", { class: "lane", "aria-hidden": "true" }, bar(part)),
+    el(
+      "tbody",
+      {},
+      steps(timings).map(({ name, label, ms, part }) =>
+        el(
+          "tr",
+          { class: name },
+          el("th", { scope: "row" }, label),
+          el("td", {}, milliseconds(ms)),
+          el("td", { class: "lane", "aria-hidden": "true" }, bar(part)),
+        ),
       ),
-    )),
+    ),
   );
 }
 
@@ -105,7 +127,12 @@ export function bar(part, kind = "") {
   const width = Math.max(1, Math.min(100, part * 100));
   return svg(
     "svg",
-    { class: `bar ${kind}`, viewBox: "0 0 100 6", preserveAspectRatio: "none", "aria-hidden": "true" },
+    {
+      class: `bar ${kind}`,
+      viewBox: "0 0 100 6",
+      preserveAspectRatio: "none",
+      "aria-hidden": "true",
+    },
     svg("rect", { class: "groove", width: 100, height: 6 }),
     svg("rect", { class: "filled", width: width.toFixed(2), height: 6 }),
   );
@@ -124,6 +151,12 @@ function formulas({ method, candidates }) {
     "details",
     { class: "formulas" },
     el("summary", {}, "How it was computed"),
-    el("dl", {}, rows.filter(([, said]) => said !== null).map(([name, said]) => [el("dt", {}, name), el("dd", {}, said)])),
+    el(
+      "dl",
+      {},
+      rows
+        .filter(([, said]) => said !== null)
+        .map(([name, said]) => [el("dt", {}, name), el("dd", {}, said)]),
+    ),
   );
 }

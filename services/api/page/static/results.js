@@ -45,7 +45,12 @@ function card(result, scale, around) {
     {},
     el(
       "article",
-      { class: "card", tabindex: rank === 1 ? 0 : -1, "data-rank": rank, "aria-label": `${rank}. ${name}, ${moved(result)}` },
+      {
+        class: "card",
+        tabindex: rank === 1 ? 0 : -1,
+        "data-rank": rank,
+        "aria-label": `${rank}. ${name}, ${moved(result)}`,
+      },
       el(
         "header",
         {},
@@ -53,11 +58,22 @@ function card(result, scale, around) {
         el(
           "div",
           { class: "source" },
-          el("h2", {}, button(name, () => around.open(result), { class: "link open" })),
+          el(
+            "h2",
+            {},
+            button(name, () => around.open(result), { class: "link open" }),
+          ),
           el("p", { class: "quiet" }, place(result)),
         ),
-        el("span", { class: `move ${kindOf(result)}`, title: `The first stage had it at ${result.recall_rank}.` },
-          el("span", { "aria-hidden": "true" }, badge(result)), el("span", { class: "hidden" }, moved(result))),
+        el(
+          "span",
+          {
+            class: `move ${kindOf(result)}`,
+            title: `The first stage had it at ${result.recall_rank}.`,
+          },
+          el("span", { "aria-hidden": "true" }, badge(result)),
+          el("span", { class: "hidden" }, moved(result)),
+        ),
       ),
       result.lead && el("p", { class: "lead" }, result.lead),
       passage(result),
@@ -85,10 +101,14 @@ function passage(result) {
     node.append(...whole());
     return node;
   }
-  const more = button("Show the whole passage", () => {
-    node.replaceChildren(...whole());
-    more.remove();
-  }, { class: "link more" });
+  const more = button(
+    "Show the whole passage",
+    () => {
+      node.replaceChildren(...whole());
+      more.remove();
+    },
+    { class: "link more" },
+  );
   node.append(from > 0 ? "… " : "", ...highlighted(part, highlights, start + from), " …");
   return [node, more];
 }
@@ -99,7 +119,12 @@ function figures(scores, scale, score) {
       "div",
       { class: `figure ${kind}` },
       el("dt", {}, label),
-      el("dd", {}, value === null ? "not scored" : value.toFixed(3), bar(value === null ? 0 : part, kind)),
+      el(
+        "dd",
+        {},
+        value === null ? "not scored" : value.toFixed(3),
+        bar(value === null ? 0 : part, kind),
+      ),
     );
   return el(
     "dl",
@@ -114,10 +139,19 @@ function details({ explanation, scores, truncated, start, end }) {
   if (!explanation) return null;
   const at = (rank) => (rank === null ? "not in that list" : `rank ${rank}`);
   const rows = [
-    ["By meaning", `${at(explanation.dense_rank)}${scores.dense === null ? "" : `, cosine ${scores.dense.toFixed(3)}`}`],
-    ["By words", `${at(explanation.sparse_rank)}${scores.sparse === null ? "" : `, BM25 ${scores.sparse.toFixed(2)}`}`],
+    [
+      "By meaning",
+      `${at(explanation.dense_rank)}${scores.dense === null ? "" : `, cosine ${scores.dense.toFixed(3)}`}`,
+    ],
+    [
+      "By words",
+      `${at(explanation.sparse_rank)}${scores.sparse === null ? "" : `, BM25 ${scores.sparse.toFixed(2)}`}`,
+    ],
     ["First stage", at(explanation.recall_rank)],
-    ["Reranker alone", explanation.rerank_rank === null ? "not scored" : at(explanation.rerank_rank)],
+    [
+      "Reranker alone",
+      explanation.rerank_rank === null ? "not scored" : at(explanation.rerank_rank),
+    ],
     ["Both", at(explanation.fused_rank)],
     ["Offsets", `${start} to ${end}`],
     truncated && ["Cut", "the reranker saw only the beginning of this passage"],
@@ -126,7 +160,11 @@ function details({ explanation, scores, truncated, start, end }) {
     "details",
     { class: "why" },
     el("summary", {}, "Why it is here"),
-    el("dl", {}, rows.filter(Boolean).map(([name, said]) => [el("dt", {}, name), el("dd", {}, said)])),
+    el(
+      "dl",
+      {},
+      rows.filter(Boolean).map(([name, said]) => [el("dt", {}, name), el("dd", {}, said)]),
+    ),
   );
 }
 
@@ -135,20 +173,41 @@ function further(result, around) {
     "details",
     { class: "further" },
     el("summary", {}, `${result.more.length} more from this document`),
-    el("ul", {}, result.more.map((other) =>
-      el(
-        "li",
-        {},
-        button(place(other) || `offsets ${other.start} to ${other.end}`, () => around.open(other), { class: "link" }),
-        el("blockquote", { class: "passage" }, highlighted(other.text, other.highlights, other.start)),
+    el(
+      "ul",
+      {},
+      result.more.map((other) =>
+        el(
+          "li",
+          {},
+          button(
+            place(other) || `offsets ${other.start} to ${other.end}`,
+            () => around.open(other),
+            { class: "link" },
+          ),
+          el(
+            "blockquote",
+            { class: "passage" },
+            highlighted(other.text, other.highlights, other.start),
+          ),
+        ),
       ),
-    )),
+    ),
   );
 }
 
 function chips(metadata) {
   const shown = Object.entries(metadata).filter(([key]) => !key.startsWith("file."));
-  return el("ul", { class: "chips", "aria-label": "Metadata" }, shown.map(([key, value]) =>
-    el("li", {}, el("span", { class: "quiet" }, key), ` ${Array.isArray(value) ? value.join(", ") : value}`),
-  ));
+  return el(
+    "ul",
+    { class: "chips", "aria-label": "Metadata" },
+    shown.map(([key, value]) =>
+      el(
+        "li",
+        {},
+        el("span", { class: "quiet" }, key),
+        ` ${Array.isArray(value) ? value.join(", ") : value}`,
+      ),
+    ),
+  );
 }

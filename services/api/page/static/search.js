@@ -3,6 +3,7 @@
 import { OPTIONS, DEFAULTS, requestOf, searchKey } from "./address.js";
 import { get, post } from "./api.js";
 import { byId, el, fill, say, show, trouble } from "./dom.js";
+import { nothingFound, nothingYet, welcome } from "./empty.js";
 import { Filters } from "./filters.js";
 import { Judgements, download, refresh } from "./judgements.js";
 import { picture } from "./moves.js";
@@ -27,7 +28,13 @@ export class SearchView {
     byId("ask").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#key = "";
-      page.go({ q: byId("query").value.trim(), ...this.#options(), document: "", start: "", end: "" });
+      page.go({
+        q: byId("query").value.trim(),
+        ...this.#options(),
+        document: "",
+        start: "",
+        end: "",
+      });
     });
     byId("options-form").addEventListener("submit", (event) => event.preventDefault());
     byId("options-form").addEventListener("change", () => page.go(this.#options()));
@@ -35,13 +42,17 @@ export class SearchView {
       page.go(Object.fromEntries(OPTIONS.map((name) => [name, DEFAULTS[name]]))),
     );
     byId("more").addEventListener("click", () => this.#more());
-    byId("judged-export").addEventListener("click", () => download(this.#judgements(), this.#state.collection));
+    byId("judged-export").addEventListener("click", () =>
+      download(this.#judgements(), this.#state.collection),
+    );
     byId("judged-clear").addEventListener("click", () => {
       this.#judgements().clear();
       refresh(this.#judgements(), this.#state.q);
     });
     byId("results").addEventListener("focusin", (event) => light(event.target.closest(".card")));
-    byId("results").addEventListener("pointerover", (event) => light(event.target.closest(".card")));
+    byId("results").addEventListener("pointerover", (event) =>
+      light(event.target.closest(".card")),
+    );
   }
 
   /** Show a state; search if it asks for something that is not shown already. */
@@ -66,7 +77,12 @@ export class SearchView {
   /** The result that a document was opened from, if it is shown. */
   find({ document, start, end }) {
     const all = this.#results.flatMap((result) => [result, ...result.more]);
-    return all.find((each) => each.document_id === document && String(each.start) === start && String(each.end) === end) ?? null;
+    return (
+      all.find(
+        (each) =>
+          each.document_id === document && String(each.start) === start && String(each.end) === end,
+      ) ?? null
+    );
   }
 
   async #search(state) {
@@ -79,7 +95,14 @@ export class SearchView {
     } catch (error) {
       if (error.name === "AbortError") return;
       this.#clear();
-      fill(byId("notice"), trouble(error instanceof SyntaxError ? new Error(`The filter is not valid JSON: ${error.message}`) : error));
+      fill(
+        byId("notice"),
+        trouble(
+          error instanceof SyntaxError
+            ? new Error(`The filter is not valid JSON: ${error.message}`)
+            : error,
+        ),
+      );
       this.page.refused(error);
     } finally {
       if (this.#running === running) document.body.classList.remove("busy");
@@ -112,7 +135,7 @@ export class SearchView {
     fill(byId("report-body"), ...report(answer).filter(Boolean));
     show(byId("report"), true);
     say(`${summary.map((part) => part.textContent).join(": ")}.`);
-    if (!answer.results.length) this.#nothing();
+    if (!answer.results.length) fill(byId("notice"), nothingFound(this.#state.filter));
   }
 
   #append(results) {
@@ -120,7 +143,12 @@ export class SearchView {
     const around = {
       query: this.#state.q,
       judgements: this.#judgements(),
-      open: (result) => this.page.go({ document: result.document_id, start: String(result.start), end: String(result.end) }),
+      open: (result) =>
+        this.page.go({
+          document: result.document_id,
+          start: String(result.start),
+          end: String(result.end),
+        }),
     };
     byId("results").append(...cards(results, around));
     this.filters.offer(results.flatMap((result) => Object.keys(result.metadata)));
@@ -139,24 +167,17 @@ export class SearchView {
     this.#paged(null);
   }
 
-  #nothing() {
-    fill(
-      byId("notice"),
-      el("div", { class: "empty" },
-        el("h2", {}, "Nothing found"),
-        el("p", {}, this.#state.filter ? "No passage passes the filter. Take a condition away, or look whether its key is spelt as in the documents." : "No passage of this collection has anything to do with it. Ask in other words, or look whether the documents are ready.")),
-    );
-  }
-
   async #idle(state) {
     this.#clear();
     document.body.classList.remove("busy");
+    const add = () => this.page.go({ view: "documents" });
     try {
       const { documents } = await get("documents", { collection: state.collection, limit: 1 });
       if (documents.length) fill(byId("notice"), welcome());
-      else fill(byId("notice"), nothingYet(state.collection, this.page));
+      else fill(byId("notice"), nothingYet(state.collection, add));
     } catch (error) {
-      if (error.code === "collection_not_found") fill(byId("notice"), nothingYet(state.collection, this.page));
+      if (error.code === "collection_not_found")
+        fill(byId("notice"), nothingYet(state.collection, add));
       else fill(byId("notice"), trouble(error));
       this.page.refused(error);
     }
@@ -166,7 +187,10 @@ export class SearchView {
     for (const name of OPTIONS) {
       const field = byId("options-form").elements[name];
       // An address may name what the form does not offer, such as groups of 4.
-      if (field.tagName === "SELECT" && ![...field.options].some((option) => option.value === state[name])) {
+      if (
+        field.tagName === "SELECT" &&
+        ![...field.options].some((option) => option.value === state[name])
+      ) {
         field.add(el("option", { value: state[name] }, state[name]));
       }
       field.value = state[name];
@@ -179,11 +203,13 @@ export class SearchView {
 
   #options() {
     const form = byId("options-form");
-    return Object.fromEntries(OPTIONS.map((name) => {
-      const field = form.elements[name];
-      // What is out of bounds is not searched with: the field says so, and the last good one holds.
-      return [name, field.checkValidity() ? field.value : this.#state[name]];
-    }));
+    return Object.fromEntries(
+      OPTIONS.map((name) => {
+        const field = form.elements[name];
+        // What is out of bounds is not searched with: the field says so, and the last good one holds.
+        return [name, field.checkValidity() ? field.value : this.#state[name]];
+      }),
+    );
   }
 
   #judgements() {
@@ -208,23 +234,4 @@ function light(card) {
 function count(node, number) {
   show(node, number > 0);
   fill(node, number || "");
-}
-
-function welcome() {
-  return el(
-    "div",
-    { class: "empty" },
-    el("h2", {}, "Ask a question"),
-    el("p", {}, "In a whole sentence or a few words. The first stage finds passages by meaning and by words; the second reads the best of them closely and puts them in order. Beside the results you see what each did."),
-  );
-}
-
-function nothingYet(collection, page) {
-  return el(
-    "div",
-    { class: "empty" },
-    el("h2", {}, "No documents yet"),
-    el("p", {}, "The collection ", el("strong", {}, collection), " is empty. Drop files anywhere on this page, or add some first; they can be searched as soon as they are ready, usually within seconds."),
-    el("p", {}, el("button", { type: "button", class: "primary", on: { click: () => page.go({ view: "documents" }) } }, "Add documents")),
-  );
 }

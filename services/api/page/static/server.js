@@ -6,7 +6,12 @@ import { counted } from "./text.js";
 
 const LOOK_MS = 4000;
 const STATES = ["queued", "parsing", "embedding", "ready", "failed"];
-const PARTS = { store: "Store", ingestion: "Ingestion", embedder: "Embedder", reranker: "Reranker" };
+const PARTS = {
+  store: "Store",
+  ingestion: "Ingestion",
+  embedder: "Embedder",
+  reranker: "Reranker",
+};
 
 /** What somebody wants to know of a queue, in a sentence. */
 export function backlog(documents) {
@@ -43,7 +48,12 @@ export class ServerView {
         get("healthz"),
         listed(),
       ]);
-      fill(byId("server-body"), wellness(ready, health), queue(ready), collections && table(collections, this.page));
+      fill(
+        byId("server-body"),
+        wellness(ready, health),
+        queue(ready),
+        collections && table(collections, this.page),
+      );
     } catch (error) {
       fill(byId("server-body"), trouble(error));
       this.page.refused(error);
@@ -65,15 +75,30 @@ function wellness(ready, health) {
   return el(
     "section",
     {},
-    el("h2", { class: `status ${ready.ready ? "applied" : "error"}` }, ready.ready ? "Ready" : "Not ready"),
-    el("dl", { class: "facts" },
+    el(
+      "h2",
+      { class: `status ${ready.ready ? "applied" : "error"}` },
+      ready.ready ? "Ready" : "Not ready",
+    ),
+    el(
+      "dl",
+      { class: "facts" },
       Object.entries(ready.parts).map(([name, said]) => [
         el("dt", {}, PARTS[name] ?? name),
-        el("dd", { class: said === "ok" ? "well" : "ill" }, said === "ok" ? "well" : said, workers(ready, name)),
+        el(
+          "dd",
+          { class: said === "ok" ? "well" : "ill" },
+          said === "ok" ? "well" : said,
+          workers(ready, name),
+        ),
       ]),
-      el("dt", {}, "First-stage model"), el("dd", {}, ready.embedder ?? "no worker has said which yet"),
-      el("dt", {}, "Second-stage model"), el("dd", {}, ready.reranker ?? "none"),
-      el("dt", {}, "Version"), el("dd", {}, health.version)),
+      el("dt", {}, "First-stage model"),
+      el("dd", {}, ready.embedder ?? "no worker has said which yet"),
+      el("dt", {}, "Second-stage model"),
+      el("dd", {}, ready.reranker ?? "none"),
+      el("dt", {}, "Version"),
+      el("dd", {}, health.version),
+    ),
   );
 }
 
@@ -88,8 +113,18 @@ function queue({ documents }) {
     {},
     el("h2", {}, "Your documents"),
     el("p", {}, backlog(documents)),
-    el("ul", { class: "tally" }, STATES.map((state) =>
-      el("li", { class: state }, el("strong", {}, (documents[state] ?? 0).toLocaleString("en")), ` ${state}`))),
+    el(
+      "ul",
+      { class: "tally" },
+      STATES.map((state) =>
+        el(
+          "li",
+          { class: state },
+          el("strong", {}, (documents[state] ?? 0).toLocaleString("en")),
+          ` ${state}`,
+        ),
+      ),
+    ),
   );
 }
 
@@ -99,21 +134,60 @@ function table(collections, page) {
     "section",
     {},
     el("h2", {}, "Collections"),
-    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Collections" },
-      el("table", { class: "collections" },
-        el("thead", {}, el("tr", {}, ["Name", "Documents", "Passages", "Embedder", "Rebuild"].map((name) => el("th", { scope: "col" }, name)))),
-        el("tbody", {}, collections.map((each) => el("tr", {},
-          el("th", { scope: "row" }, el("button", { type: "button", class: "link", on: { click: () => page.go({ view: "documents", collection: each.name }) } }, each.name)),
-          el("td", {}, total(each.documents)),
-          el("td", {}, each.passages.toLocaleString("en")),
-          el("td", {}, each.embedder),
-          el("td", {}, rebuilding(each.rebuild))))))),
+    el(
+      "div",
+      { class: "scroll", tabindex: 0, role: "region", "aria-label": "Collections" },
+      el(
+        "table",
+        { class: "collections" },
+        el(
+          "thead",
+          {},
+          el(
+            "tr",
+            {},
+            ["Name", "Documents", "Passages", "Embedder", "Rebuild"].map((name) =>
+              el("th", { scope: "col" }, name),
+            ),
+          ),
+        ),
+        el(
+          "tbody",
+          {},
+          collections.map((each) =>
+            el(
+              "tr",
+              {},
+              el(
+                "th",
+                { scope: "row" },
+                el(
+                  "button",
+                  {
+                    type: "button",
+                    class: "link",
+                    on: { click: () => page.go({ view: "documents", collection: each.name }) },
+                  },
+                  each.name,
+                ),
+              ),
+              el("td", {}, total(each.documents)),
+              el("td", {}, each.passages.toLocaleString("en")),
+              el("td", {}, each.embedder),
+              el("td", {}, rebuilding(each.rebuild)),
+            ),
+          ),
+        ),
+      ),
+    ),
   );
 }
 
 /** All of them, and how many have failed. */
 function total(documents) {
-  const all = Object.values(documents).reduce((sum, each) => sum + each, 0).toLocaleString("en");
+  const all = Object.values(documents)
+    .reduce((sum, each) => sum + each, 0)
+    .toLocaleString("en");
   return documents.failed ? `${all}, ${documents.failed.toLocaleString("en")} failed` : all;
 }
 
