@@ -1,14 +1,14 @@
 # Two commands matter to a newcomer: `make demo` and `make test`.
 # The environment is built from nothing in .venv; a second call finds its stamp and is instant.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-remote run up test lint types fmt bench bench-rerank bench-scheduler bench-queue bench-quality bench-search bench-overload bench-recovery bench-parse fuzz fuzz-parse screenshots clean
+.PHONY: help demo demo-remote run up test lint types fmt bench bench-rerank bench-scheduler bench-queue bench-quality bench-search bench-overload bench-recovery bench-parse bench-ingest bench-store bench-scaling bench-peers bench-peers-quality bench-targets fuzz fuzz-parse screenshots clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 help: ## list the targets
-	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-19s %s\n", $$1, $$2}'
 
 .venv/.server: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Twofold needs Python 3.11 or newer; try make PYTHON=python3.12")'
@@ -24,6 +24,13 @@ help: ## list the targets
 
 .PHONY: .venv
 .venv: .venv/.test ## build the environment from nothing
+
+# The peers need other versions of some packages than Twofold does, so they live beside it.
+.venv-peers/.peers: pyproject.toml benchmarks/peers/constraints.txt
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	@echo "Installing the peers into .venv-peers (some minutes, once) ..."
+	@.venv-peers/bin/python -m pip install -qq --disable-pip-version-check --constraint benchmarks/peers/constraints.txt --editable '.[peers]'
+	@touch $@
 
 demo: .venv/.server ## start Twofold, upload sample documents, search, print what each stage did
 	@$(BIN)/python examples/demo.py
@@ -63,6 +70,25 @@ bench-scheduler: .venv/.test ## B3: the rerank scheduler beside its peers on a s
 
 bench-queue: .venv/.test ## B6: a round trip through the rerank queue beside raw Redis and Celery
 	@$(BIN)/python benchmarks/rerank_queue.py
+
+bench-store: .venv/.test ## B5: both stores: writing, recall, and what an index costs in recall
+	@$(BIN)/python benchmarks/store.py
+
+bench-scaling: .venv/.test ## the embedded store from 1,000 to 200,000 chunks: ingest, searches, memory, disk
+	@$(BIN)/python benchmarks/scaling.py $(ARGS)
+
+bench-ingest: .venv/.test ## B8: the ingest pipeline beside the embedder alone
+	@$(BIN)/python benchmarks/ingest.py
+
+bench-peers: .venv/.test .venv-peers/.peers ## Twofold beside LangChain, LlamaIndex, Haystack and txtai: speed
+	@$(BIN)/python -m benchmarks.peers prepare
+	@$(BIN)/python -m benchmarks.peers speed
+
+bench-peers-quality: .venv/.test .venv-peers/.peers ## the same: nDCG@10; ARGS="cranfield --only txtai" for a part
+	@$(BIN)/python -m benchmarks.peers quality $(ARGS)
+
+bench-targets: .venv/.test ## the figure of every target, from the results that are there
+	@$(BIN)/python benchmarks/targets.py
 
 bench-parse: .venv/.test ## B8: parsing and chunking beside the libraries alone, and beside hostile files
 	@$(BIN)/python benchmarks/parse.py

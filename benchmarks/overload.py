@@ -26,7 +26,7 @@ import typer
 from measure import machine, save
 from rich.console import Console
 from rich.table import Table
-from search import fill, questions, server
+from search import corpus, fill, questions, server
 
 LOADS = (1, 2, 5, 10)
 CALLERS = 8
@@ -73,7 +73,7 @@ def main(
     """Measure and show."""
     with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as client:
         [process] = psutil.Process().children()
-        stored, _ = fill(client, chunks)
+        stored, _ = fill(client, chunks, corpus())
         load = Load(client.base_url, questions(2_000), deadline_ms)
         asyncio.run(load.closed(3.0))  # caches and threads
         before = megabytes(process)

@@ -1,0 +1,1 @@
+"""Twofold beside its peers: same weights, same documents, same machine, same run."""
