@@ -1,4 +1,9 @@
-"""What routes are given: the parts of Twofold, and whose request it is."""
+"""What routes are given: the parts of Twofold, and whose request it is.
+
+Dependencies are `async` although none of them waits: the framework calls any other on a thread,
+and a handful of such trips for each request, against threads that compute, is what a busy server
+would spend its time on.
+"""
 
 from typing import Annotated
 
@@ -12,31 +17,31 @@ from twofold.errors import Unauthenticated
 from twofold.schema import CollectionName
 
 
-def parts(request: Request) -> Twofold:
+async def parts(request: Request) -> Twofold:
     """The parts that this process serves."""
     twofold: Twofold = request.app.state.twofold
     return twofold
 
 
-def quotas(request: Request) -> Quotas:
+async def quotas(request: Request) -> Quotas:
     """What tenants may use."""
     kept: Quotas = request.app.state.quotas
     return kept
 
 
-def pace(request: Request) -> Pace:
+async def pace(request: Request) -> Pace:
     """How fast this process searches."""
     kept: Pace = request.app.state.pace
     return kept
 
 
-def caller(request: Request) -> Caller | None:
+async def caller(request: Request) -> Caller | None:
     """Who asks, as the gate found out; None for a stranger on a path that is open to all."""
     known: Caller | None = request.state.caller
     return known
 
 
-def tenant(who: Annotated[Caller | None, Depends(caller)]) -> str:
+async def tenant(who: Annotated[Caller | None, Depends(caller)]) -> str:
     """Whose data the request may touch: the key's, and nothing that the request says.
 
     Raises:

@@ -151,7 +151,7 @@ class Scorer:
         )
 
 
-def scorer(
+async def scorer(
     parts: Parts, tenant: Tenant, quota: Quota, deadline_ms: DeadlineMs = DEFAULT_MS
 ) -> Scorer:
     """What a route is given to score with."""

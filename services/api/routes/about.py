@@ -29,7 +29,7 @@ STARTED = int(time.time())
 router = APIRouter(tags=["models"])
 
 
-def role(request: Request) -> Role | None:
+async def role(request: Request) -> Role | None:
     """Which of the two models the base URL is about; None: both."""
     match request.url.path.split("/")[1]:
         case "embedder":

@@ -47,7 +47,7 @@ MISSING = (NotFound, CollectionNotFound, DocumentNotFound)
 router = APIRouter(tags=["documents"])
 
 
-def place(
+async def place(
     document_id: Annotated[str, Path(max_length=255, description="As the upload's answer has it.")],
     tenant: Tenant,
     collection: InCollection = "default",

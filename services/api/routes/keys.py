@@ -20,7 +20,7 @@ from twofold.schema import ApiKey, CreateKey, KeyList, NewApiKey
 router = APIRouter(tags=["keys"])
 
 
-def door(request: Request) -> Doorkeeper:
+async def door(request: Request) -> Doorkeeper:
     """Who lets callers in."""
     keeper: Doorkeeper = request.app.state.door
     return keeper
@@ -29,7 +29,7 @@ def door(request: Request) -> Doorkeeper:
 Door = Annotated[Doorkeeper, Depends(door)]
 
 
-def key_file(door: Door) -> KeyFile:
+async def key_file(door: Door) -> KeyFile:
     """Where the keys are.
 
     Raises:

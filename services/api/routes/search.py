@@ -5,9 +5,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 
+from pipelines.build import Twofold
 from services.api.described import SEARCH, fails
 from services.api.errors import info_of
+from services.api.overload import Pace
 from services.api.parts import Parts, Quota, Searching, Tenant
+from services.api.quotas import Quotas
 from twofold.errors import CursorExpired, RerankRequired, TwofoldError
 from twofold.schema import (
     MAX_LIMIT,
@@ -29,7 +32,7 @@ router = APIRouter(tags=["search"])
 class Searches:
     """The searches of one tenant, within what it and the process can have."""
 
-    def __init__(self, parts: Parts, tenant: Tenant, quota: Quota, pace: Searching) -> None:
+    def __init__(self, parts: Twofold, tenant: str, quota: Quotas, pace: Pace) -> None:
         self._search = parts.search
         self._tenant = tenant
         self._quota = quota
@@ -54,7 +57,12 @@ class Searches:
         return response
 
 
-Search = Annotated[Searches, Depends()]
+async def searches_of(parts: Parts, tenant: Tenant, quota: Quota, pace: Searching) -> Searches:
+    """The searches of whoever asks."""
+    return Searches(parts, tenant, quota, pace)
+
+
+Search = Annotated[Searches, Depends(searches_of)]
 
 
 @router.post(
