@@ -1,5 +1,6 @@
 """The HTTP application: routes, limits and errors around the parts that `build` put together."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -76,10 +77,13 @@ def create_app(twofold: Twofold) -> FastAPI:
     settings = twofold.settings
     door = doorkeeper(settings.api_keys_file)
     quotas = Quotas(Limits.of(settings), buckets(settings))
+    pace = Pace(shared=not settings.distributed)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        watch = asyncio.create_task(pace.lag.watch())
         yield
+        watch.cancel()
         await quotas.buckets.close()
 
     app = FastAPI(
@@ -97,7 +101,7 @@ def create_app(twofold: Twofold) -> FastAPI:
     app.state.door = door
     app.state.spool = prepare_spool(settings.data_dir / "incoming")
     app.state.quotas = quotas
-    app.state.pace = Pace(shared=not settings.distributed)
+    app.state.pace = pace
     app.openapi = partial(openapi, app)  # type: ignore[method-assign]
     errors.install(app)
     for resource in (documents, search, mcp, dialects, keys, health, page):

@@ -6,7 +6,6 @@ waits for.
 
 import asyncio
 import logging
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,6 +23,8 @@ FETCH_S = 60.0  # longest time that a client may leave what has been sent unfetc
 RETRY_S = 1
 ALWAYS = 2  # searches that are let in whatever is expected, so that it is learnt when that is wrong
 SURE = 0.6  # part of its deadline that a search may be expected to take: some take longer
+TICK_S = 0.02
+TURNS = 4  # of the loop that a search waits for: accepted, read, recalled, answered
 WEIGHT = 0.1  # of the last search in what is expected to be the cost of the next
 WATCHING = (
     "/events"  # how paths end under which a client watches, for up to an hour, and costs little
@@ -95,23 +96,56 @@ def fetched_in_time(send: Send) -> Send:
     return hurried
 
 
+class Lag:
+    """How late the event loop is: what a request waits before anybody looks at it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last_s = 0.0
+        self._due: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Of the last tick, or of the one that is due, whichever is later."""
+        overdue = 0.0 if self._due is None else self._clock() - self._due
+        return max(0.0, self._last_s, overdue)
+
+    async def watch(self) -> None:
+        """Tick until cancelled."""
+        try:
+            while True:
+                self._due = self._clock() + TICK_S
+                await asyncio.sleep(TICK_S)
+                self._last_s = self._clock() - self._due
+        finally:
+            self._due, self._last_s = None, 0.0
+
+
 class Pace:
     """Knows from the searches before how long the next one takes, and refuses it if too long.
 
     Searches that run side by side share the process, so of each moment in which N of them run
     each has the N-th part (processor sharing). What a search had of all its moments is its cost;
-    the next one takes as much for itself and for each that is there. Without this, more searches
-    than can be done in time take the time of all: at ten times what the process can do, none
-    would meet its deadline.
+    the next one takes as much for itself and for each that is there, and some turns of the event
+    loop. Without this, more searches than can be done in time take the time of all: at ten times
+    what the process can do, none would meet its deadline.
 
     Args:
         shared: Whether searches compute in this process. Where workers do it for them, more of
             them side by side take no longer, and the queues of the workers refuse what is late.
+        lag: Of the event loop.
         clock: Seconds, never going back.
     """
 
-    def __init__(self, *, shared: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
-        self._free = ALWAYS if shared else math.inf
+    def __init__(
+        self,
+        *,
+        shared: bool = True,
+        lag: Lag | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.lag = lag or Lag(clock)
+        self._shared = shared
         self._clock = clock
         self._busy = 0
         self._cost_s = 0.0
@@ -140,8 +174,10 @@ class Pace:
             self._busy -= 1
 
     def _require_time(self, deadline_s: float) -> None:
-        expected_s = self._cost_s * (self._busy + 1)
-        if self._busy >= self._free and expected_s > deadline_s * SURE:
+        expected_s = TURNS * self.lag.seconds
+        if self._shared:
+            expected_s += self._cost_s * (self._busy + 1)
+        if self._busy >= ALWAYS and expected_s > deadline_s * SURE:
             seconds = max(1, round(expected_s - deadline_s * SURE))
             reason = f"a search would take about {expected_s:.1f} s and has {deadline_s:.1f} s"
             raise Overloaded(reason=reason, seconds=seconds, retry_after=seconds)

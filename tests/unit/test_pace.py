@@ -1,10 +1,12 @@
 """What is let in is done in time: the pace of the searches before says how long the next takes."""
 
+import asyncio
+import time
 from contextlib import ExitStack
 
 import pytest
 
-from services.api.overload import ALWAYS, Pace
+from services.api.overload import ALWAYS, Lag, Pace
 from twofold.errors import CollectionNotFound, DeadlineExceeded, Overloaded
 
 
@@ -108,3 +110,26 @@ def test_a_process_that_was_slow_for_a_moment_is_fast_again(pace: Pace, clock: C
         with pace.place(1.0):
             clock.now += 0.0999
     assert admitted(pace, 1.0) == 6
+
+
+class StandingStill(Lag):
+    seconds = 0.2
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_loop_that_is_late_lets_in_a_few_only(shared: bool) -> None:
+    # Four turns of it take 0.8 s.
+    assert admitted(Pace(shared=shared, lag=StandingStill()), 1.0) == ALWAYS
+    assert admitted(Pace(shared=shared, lag=StandingStill()), 2.0) == 100
+
+
+@pytest.mark.anyio
+async def test_the_lag_is_seen_by_whoever_runs_first_after_it() -> None:
+    lag = Lag()
+    watch = asyncio.create_task(lag.watch())
+    await asyncio.sleep(0.1)
+    time.sleep(0.3)  # noqa: ASYNC251 - the loop stands still
+    assert lag.seconds >= 0.2
+    watch.cancel()
+    await asyncio.wait([watch])
+    assert lag.seconds == 0.0
