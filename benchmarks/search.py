@@ -71,12 +71,18 @@ def main(
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[Client]:
-    """Twofold as `make run` starts it, on a free port, with an empty data folder."""
+def server(folder: Path, **more: str) -> Iterator[Client]:
+    """Twofold as `make run` starts it, on a free port, with an empty data folder.
+
+    Args:
+        folder: Of the data.
+        more: Settings by their names without prefix.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    settings = {"TWOFOLD_PORT": str(port), "TWOFOLD_DATA_DIR": str(folder)}
+    told = {"PORT": str(port), "DATA_DIR": str(folder), **more}
+    settings = {f"TWOFOLD_{name}": value for name, value in told.items()}
     process = subprocess.Popen(
         [sys.executable, "-m", "services.api"], env={**os.environ, **settings}, cwd=ROOT
     )
