@@ -106,11 +106,12 @@ def main(
 
 @dataclass
 class Load:
-    """Asks questions over plain connections: a client that costs little beside the server."""
+    """Asks questions over connections that it keeps: it costs little beside the server."""
 
     url: str
     asked: list[str]
     deadline_ms: int
+    _free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
 
     async def closed(self, callers: int, seconds: float) -> Outcomes:
         """So many callers, each of whom asks again as soon as it has its answer."""
@@ -121,6 +122,7 @@ class Load:
                 await self._ask(outcomes)
 
         await asyncio.gather(*(caller() for _ in range(callers)))
+        self._hang_up()
         return outcomes
 
     async def open(self, rate: float, seconds: float) -> Outcomes:
@@ -131,7 +133,12 @@ class Load:
             while (due := due + random.expovariate(rate)) < end:
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 group.create_task(self._ask(outcomes))
+        self._hang_up()
         return outcomes
+
+    def _hang_up(self) -> None:
+        while self._free:
+            self._free.pop()[1].close()
 
     async def _ask(self, outcomes: Outcomes) -> None:
         outcomes.asked += 1
@@ -145,19 +152,25 @@ class Load:
         outcomes.note(status, body, time.monotonic() - begin, self.deadline_ms / 1_000)
 
     async def _post(self, body: bytes) -> tuple[int, bytes]:
+        """Over a connection that is free, as a proxy in front of the server would."""
         where = urlsplit(self.url)
-        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        reader, writer = (
+            self._free.pop()
+            if self._free
+            else await asyncio.open_connection(where.hostname, where.port)
+        )
         try:
-            head = f"POST /search HTTP/1.1\r\nHost: {where.netloc}\r\nConnection: close\r\n"
-            kind = "Content-Type: application/json\r\n"
-            writer.write(f"{head}{kind}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-            answer = await reader.read(-1)
-        finally:
+            head = f"POST /search HTTP/1.1\r\nHost: {where.netloc}\r\n"
+            kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            writer.write(f"{head}{kind}".encode() + body)
+            said = (await reader.readuntil(b"\r\n\r\n")).lower()
+            length = int(said.partition(b"content-length:")[2].split(b"\r\n", 1)[0])
+            answer = int(said.split(b" ", 2)[1]), await reader.readexactly(length)
+        except BaseException:
             writer.close()
-        start, _, content = answer.partition(b"\r\n\r\n")
-        if not start:
-            raise ConnectionResetError
-        return int(start.split(b" ", 2)[1]), content
+            raise
+        self._free.append((reader, writer))
+        return answer
 
 
 def megabytes(process: psutil.Process) -> float:

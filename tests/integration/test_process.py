@@ -1,5 +1,6 @@
 """The server as an operator meets it: a real process with its own ways to start, die and return."""
 
+import asyncio
 import random
 import signal
 import socket
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.api.__main__ import require_keys
+from services.api.__main__ import listen, require_keys
 from tests.support.keys import make_key
 from tests.support.live import ROOT, SERVER, START_S, environment, free_port, live_server
 from twofold import Client
@@ -115,3 +116,24 @@ def test_a_server_stops_cleanly_when_told_to(tmp_path: Path) -> None:
     with live_server(tmp_path) as server:
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(30) in {0, -signal.SIGTERM}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_no_answer_waits_for_an_acknowledgement(host: str) -> None:
+    """Nagle's algorithm is off for what is accepted: head and body of an answer are two writes."""
+
+    async def accepted() -> int:
+        told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def look(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            peer: socket.socket = writer.get_extra_info("socket")
+            told.set_result(peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        listener = listen(host, 0)
+        async with await asyncio.start_server(look, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname()[:2])
+            writer.close()
+            return await asyncio.wait_for(told, 10)
+
+    assert asyncio.run(accepted())
