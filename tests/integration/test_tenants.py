@@ -303,6 +303,8 @@ async def test_the_owner_does_find_what_the_others_must_not(
         own = await ask(client, ASKS[name][0], owner.values, owner.headers)
         assert (owner.name if name == "list_keys" else owner.secret) in own.text
     for call in ASKS["mcp"]:
+        if "filter" in str(call.json):  # by what is nobody's value of that key
+            continue
         own = await ask(client, call, owner.values, owner.headers)
         assert (owner.word if "list" in str(call.json) else owner.secret) in own.text
 
