@@ -159,7 +159,7 @@ def _config(body: Body) -> engine.EdgeConfig:
     return engine.EdgeConfig(
         vectors={
             name: engine.EdgeVectorParams(each["size"], getattr(engine.Distance, each["distance"]))
-            for name, each in body["vectors"].items()
+            for name, each in (body.get("vectors") or {}).items()
         },
         sparse_vectors={
             name: engine.EdgeSparseVectorParams(

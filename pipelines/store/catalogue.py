@@ -20,9 +20,13 @@ from twofold.errors import (
     GenerationInUse,
     GenerationNotFound,
     RebuildUnderWay,
+    ServiceError,
 )
 
-State: TypeAlias = GenerationState | Literal["dropping"]
+State: TypeAlias = GenerationState | Literal["reserved", "dropping"]
+"""What is reserved or dropping is not there for callers: not yet, or not any more."""
+
+_THERE = ("building", "live", "former")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Entry:
     @property
     def present(self) -> list[Kept]:
         """Those that are there for callers, by number."""
-        return [each for each in self.generations if each.state != "dropping"]
+        return [each for each in self.generations if each.state in _THERE]
 
     @property
     def shown(self) -> list[Generation]:
@@ -70,7 +74,7 @@ class Entry:
         return [
             Generation(each.collection, each.state, each.note)
             for each in self.generations
-            if each.state != "dropping"
+            if each.state != "reserved" and each.state != "dropping"
         ]
 
     @property
@@ -106,11 +110,10 @@ class Entry:
 
     # --- Changing ---------------------------------------------------------------------------
 
-    def created(self, collection: Collection, home: str) -> Self:
-        """With a first generation, or the first after a deletion."""
+    def new(self) -> None:
+        """Raise CollectionExists if the tenant has the collection."""
         if self.exists:
             raise CollectionExists(collection=self.name)
-        return self._with(collection, home, "live")
 
     def building(self, collection: Collection) -> Kept | None:
         """The generation that is being built with these settings; None when none is built."""
@@ -122,20 +125,34 @@ class Entry:
                 raise RebuildUnderWay(collection=self.name)
         return None
 
-    def begun(self, collection: Collection, home: str) -> Self:
-        """With a generation that is being built."""
-        live = self.live.collection
-        instructed = replace(
-            collection,
-            query_instruction=live.query_instruction,
-            rerank_instruction=live.rerank_instruction,
-        )
-        return self._with(instructed, home, "building")
-
-    def _with(self, collection: Collection, home: str, state: State) -> Self:
+    def reserved(self, collection: Collection, home: str) -> Self:
+        """With a place for a further generation."""
         number = self.last + 1
-        kept = Kept(replace(collection, generation=number), home, state)
+        kept = Kept(replace(collection, generation=number), home, "reserved")
         return replace(self, last=number, generations=(*self.generations, kept))
+
+    def created(self, number: int) -> Self:
+        """With a reserved generation as the first one, or the first after a deletion."""
+        self.new()
+        return self._entered(number, "live")
+
+    def begun(self, number: int) -> Self:
+        """With a reserved generation as the one that is being built.
+
+        Or without it, when somebody else has begun one with the same settings meanwhile.
+        """
+        live = self.live.collection
+        for each in self.generations:
+            if each.number == number and self.building(each.collection):
+                return self.without(number)
+        begun = self._entered(number, "building")
+        return begun.instructed(live.query_instruction, live.rerank_instruction)
+
+    def _entered(self, number: int, state: State) -> Self:
+        for each in self.generations:
+            if (each.number, each.state) == (number, "reserved"):
+                return self._changed(each, replace(each, state=state))
+        raise ServiceError(reason=f"collection '{self.name}' was changed meanwhile; try again")
 
     def switched(self, number: int) -> Self:
         """With another live generation."""
@@ -165,6 +182,18 @@ class Entry:
         """Once nothing of a generation is left."""
         left = tuple(each for each in self.generations if each.number != number)
         return replace(self, generations=left)
+
+    def unreserved(self, number: int) -> Self:
+        """Without a generation that was reserved and is not taken up."""
+        left = [
+            each for each in self.generations if (each.number, each.state) != (number, "reserved")
+        ]
+        return replace(self, generations=tuple(left))
+
+    def has_lost(self, address: str) -> bool:
+        """Whether it once had a generation that is not written down any more."""
+        number = int(address.partition("@")[2])
+        return number <= self.last and all(each.number != number for each in self.generations)
 
     def noted(self, address: str, note: str | None) -> Self:
         """With a note beside a generation."""

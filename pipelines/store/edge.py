@@ -60,7 +60,7 @@ from pipelines.store.rules import (
     with_live,
 )
 from pipelines.store.shard import Shard
-from twofold.errors import CollectionExists, CollectionNotFound, DocumentNotFound
+from twofold.errors import CollectionNotFound, DocumentNotFound
 from twofold.schema import Document, DocumentStatus
 
 log = logging.getLogger(__name__)
@@ -131,10 +131,9 @@ class EdgeStore:
         check_name(collection.name)
         with self._lock:
             entry = self._settled(tenant, collection.name)
-            if entry.exists:
-                raise CollectionExists(collection=entry.name)
-            home = self._home_for(entry, collection)
-            entry = self._catalogue.keep(tenant, entry.created(collection, home))
+            entry.new()
+            entry = self._reserved(entry, collection)
+            entry = self._catalogue.keep(tenant, entry.created(entry.last))
         return entry.live.collection
 
     async def get_collection(self, tenant: str, collection: str) -> Collection:
@@ -171,8 +170,8 @@ class EdgeStore:
             entry = self._settled(tenant, collection.name)
             building = entry.building(collection)
             if building is None:
-                home = self._home_for(entry, collection)
-                entry = self._catalogue.keep(tenant, entry.begun(collection, home))
+                entry = self._reserved(entry, collection)
+                entry = self._catalogue.keep(tenant, entry.begun(entry.last))
                 building = entry.numbered(entry.last)
         return building.collection
 
@@ -208,9 +207,10 @@ class EdgeStore:
         self._catalogue.finish(tenant, name)
         return self._catalogue.entry(tenant, name)
 
-    def _home_for(self, entry: Entry, collection: Collection) -> str:
+    def _reserved(self, entry: Entry, collection: Collection) -> Entry:
+        """With a place for a further generation."""
         self._require_space(self._reserve_bytes)
-        return self._catalogue.find_home(entry, collection)
+        return entry.reserved(collection, self._catalogue.find_home(entry, collection))
 
     def _at(self, tenant: str, address: str) -> Place:
         return self._catalogue.at(tenant, address)

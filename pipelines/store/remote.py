@@ -1,8 +1,5 @@
 """One collection on a Qdrant server: how it is made, and the verbs that the store speaks to it.
 
-    notes       an alias, made last: a collection without it never came into being
-    notes@1     the collection behind it, so that it can be rebuilt as notes@2 beside the old one
-
 Every write waits until it is applied. Writes to the ledger go through the one permanent leader of
 a shard (`strong`), so that all replicas decide a conditional update alike. Reads of a collection
 with replicas ask the majority of them.
@@ -10,21 +7,20 @@ with replicas ask the majority of them.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from qdrant_client import AsyncQdrantClient, models
+from qdrant_client import models
 
-from pipelines.ports import Collection, Vector
+from pipelines.ports import Vector
 from pipelines.store.conditions import Clause
-from pipelines.store.connection import AlreadyThere, Connection, NoSuchCollection
-from pipelines.store.records import DENSE, INDEXES, PREFIX, SPARSE, Payload, Point
+from pipelines.store.connection import AlreadyThere, Connection
+from pipelines.store.records import DENSE, INDEXES, PREFIX, SPARSE, Payload, Point, Shape
 
 Ordering = models.WriteOrdering
 _SCHEMA: TypeAdapter[models.PayloadSchemaParams] = TypeAdapter(models.PayloadSchemaParams)
-_MEMORY = "twofold"  # key of the collection's metadata that holds what it remembers
 _PAGE = 256
 
 
@@ -47,33 +43,31 @@ class Layout:
 
 
 class RemoteCollection:
-    """A collection that exists.
+    """A collection that exists, or will.
 
-    Attributes:
-        memory: The model that its vectors came from.
+    Args:
+        connection: To the server.
+        name: On the server.
+        replicas: Copies of each shard.
         prefix: Length of the vectors that it keeps for the first pass; None: it keeps none.
     """
 
     def __init__(
-        self, connection: Connection, alias: str, memory: Collection, info: models.CollectionInfo
+        self, connection: Connection, name: str, replicas: int, prefix: int | None = None
     ) -> None:
-        self.memory = memory
-        params = info.config.params
-        vectors = cast("Mapping[str, models.VectorParams]", params.vectors)
-        self.prefix = vectors[PREFIX].size if PREFIX in vectors else None
+        self.prefix = prefix
         self._connection = connection
-        self._name = alias
-        replicated = (params.replication_factor or 1) > 1
-        self._consistency = models.ReadConsistencyType.MAJORITY if replicated else None
+        self._name = name
+        self._consistency = models.ReadConsistencyType.MAJORITY if replicas > 1 else None
 
     @classmethod
-    async def open(cls, connection: Connection, alias: str, name: str) -> "RemoteCollection":
-        """The collection behind an alias. Raises NoSuchCollection."""
-        info = await connection(lambda client: client.get_collection(alias))
-        memory = cast("dict[str, Any]", info.config.metadata or {}).get(_MEMORY)
-        if memory is None:
-            raise NoSuchCollection  # somebody else's, on a server that we share
-        return cls(connection, alias, Collection(name, **memory), info)
+    async def open(cls, connection: Connection, name: str) -> "RemoteCollection":
+        """A collection as it was made. Raises NoSuchCollection."""
+        info = await connection(lambda client: client.get_collection(name))
+        params = info.config.params
+        vectors = cast("Mapping[str, models.VectorParams]", params.vectors)
+        prefix = vectors[PREFIX].size if PREFIX in vectors else None
+        return cls(connection, name, params.replication_factor or 1, prefix)
 
     # --- Writing ----------------------------------------------------------------------------
 
@@ -220,11 +214,11 @@ class RemoteCollection:
         )
         return counted.count
 
-    async def count_by(self, key: str, where: Clause) -> dict[str, int]:
+    async def count_by(self, key: str, where: Clause, *, limit: int = _PAGE) -> dict[str, int]:
         """How many points the clause holds for, by the value of an indexed key."""
         facet = await self._connection(
             lambda client: client.facet(
-                self._name, key, facet_filter=_filter(where), limit=_PAGE, exact=True
+                self._name, key, facet_filter=_filter(where), limit=limit, exact=True
             )
         )
         return {str(hit.value): hit.count for hit in facet.hits if hit.count}
@@ -238,45 +232,51 @@ class RemoteCollection:
         return [answer.points for answer in answers]
 
 
-async def create(
-    connection: Connection, alias: str, collection: Collection, layout: Layout
-) -> None:
-    """Make a collection with its indexes, then its alias; finishes what another has begun.
+async def create(connection: Connection, name: str, shape: Shape, layout: Layout) -> None:
+    """Make a collection with its indexes; finishes what another has begun.
 
-    Two processes may do this at once: the collection is made once, everything else twice to the
-    same effect.
+    Two processes may do this at once: everything is done once, or twice to the same effect.
     """
-    name = f"{alias}@1"
-    with suppress(AlreadyThere):
-        await connection(lambda client: _create(client, name, collection, layout))
+    config = _vectors_config(shape.dimensions, layout)
+    await _create(connection, name, layout, vectors_config=config, metadata=shape._asdict())
     for key, schema in INDEXES.items():
-        params = _SCHEMA.validate_python(schema)
+        await _index(connection, name, key, _SCHEMA.validate_python(schema))
+
+
+async def create_notes(
+    connection: Connection, name: str, keys: Sequence[str], layout: Layout
+) -> None:
+    """Make a collection for payloads alone, with indexes of these keys; again is nothing."""
+    await _create(connection, name, replace(layout, shards=1))
+    for key in keys:
+        await _index(connection, name, key, models.PayloadSchemaType.KEYWORD)
+
+
+async def remove(connection: Connection, name: str) -> None:
+    """Delete a collection with all that is in it; nothing happens if it is not there."""
+    await connection(lambda client: client.delete_collection(name))
+
+
+async def _create(connection: Connection, name: str, layout: Layout, **more: Any) -> None:
+    with suppress(AlreadyThere):
         await connection(
-            lambda client, key=key, params=params: client.create_payload_index(  # type: ignore[misc]
-                name, key, params, wait=True
+            lambda client: client.create_collection(
+                name,
+                sparse_vectors_config={
+                    SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)
+                },
+                shard_number=layout.shards,
+                replication_factor=layout.replicas,
+                write_consistency_factor=layout.replicas // 2 + 1,
+                **more,
             )
         )
-    pointed = models.CreateAlias(collection_name=name, alias_name=alias)
-    await connection(
-        lambda client: client.update_collection_aliases(
-            [models.CreateAliasOperation(create_alias=pointed)]
-        )
-    )
 
 
-async def _create(
-    client: AsyncQdrantClient, name: str, collection: Collection, layout: Layout
-) -> bool:
-    memory = {"embedder": collection.embedder, "dimensions": collection.dimensions}
-    return await client.create_collection(
-        name,
-        vectors_config=_vectors_config(collection.dimensions, layout),
-        sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
-        shard_number=layout.shards,
-        replication_factor=layout.replicas,
-        write_consistency_factor=layout.replicas // 2 + 1,
-        metadata={_MEMORY: memory},
-    )
+async def _index(
+    connection: Connection, name: str, key: str, schema: models.PayloadSchemaType | Any
+) -> None:
+    await connection(lambda client: client.create_payload_index(name, key, schema, wait=True))
 
 
 def _vectors_config(dimensions: int, layout: Layout) -> dict[str, models.VectorParams]:

@@ -1,14 +1,14 @@
-# ruff: noqa: ARG002
 """The store of the distributed mode: a Qdrant server or cluster, used by any number of processes.
 
-What one generation of a collection does is in `server_space`; here are the collections.
+What one generation of a collection does is in `server_space`, where generations lie and what is
+written down of them in `server_catalogue`. Here the two come together: each call finds its
+generation by an entry that may be a second old, and is repeated if that has led it astray.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeVar
-from uuid import UUID
 
-from pipelines.keys import derived_uuid
 from pipelines.ports import (
     Candidate,
     Chunk,
@@ -20,22 +20,28 @@ from pipelines.ports import (
     Vectors,
     plain_name,
 )
-from pipelines.store import records, remote
-from pipelines.store.catalogue import place_of, space_of
+from pipelines.store import records
+from pipelines.store.catalogue import Entry, Kept, place_of, space_of
 from pipelines.store.conditions import every, match
 from pipelines.store.connection import Connection, NoSuchCollection, Server
 from pipelines.store.records import Payload
-from pipelines.store.remote import Layout, Ordering, RemoteCollection
+from pipelines.store.remote import Layout, RemoteCollection
 from pipelines.store.rules import UNFINISHED, check_name, oldest_first
+from pipelines.store.server_catalogue import ROUNDS, ServerCatalogue, View
 from pipelines.store.server_space import RemoteSpace
-from twofold.errors import CollectionNotFound, NotServed
+from pipelines.store.server_sweep import Sweep
+from twofold.errors import (
+    CollectionExists,
+    CollectionNotFound,
+    DocumentNotFound,
+    NotFound,
+    TwofoldError,
+)
 from twofold.schema import Document, DocumentStatus
 
 T = TypeVar("T")
 
-SWEPT = 1_000  # chunks that a sweep looks at in one call
-
-_UPLOAD = ("space", "document", "upload")  # keys that tell an upload from all others
+VIEW_S = 1.0
 
 
 class QdrantStore:
@@ -45,46 +51,48 @@ class QdrantStore:
         server: Where it is; it need not be there yet.
         layout: How new collections are made.
         prefix: What names of collections on the server begin with, where it is shared.
+        view_s: How long this process, and so every other one, may take to notice a switch; they
+            must agree on it.
     """
 
-    def __init__(self, server: Server, layout: Layout | None = None, *, prefix: str = "") -> None:
+    def __init__(
+        self,
+        server: Server,
+        layout: Layout | None = None,
+        *,
+        prefix: str = "",
+        view_s: float = VIEW_S,
+    ) -> None:
         self._connection = Connection(server)
-        self._layout = layout or Layout()
-        self._prefix = prefix
-        self._open: dict[str, RemoteCollection] = {}
-        self._admitted: set[tuple[str, str]] = set()
+        self._catalogue = ServerCatalogue(
+            self._connection, layout or Layout(), prefix=prefix, view_s=view_s
+        )
 
     # --- Collections ------------------------------------------------------------------------
 
     async def ensure_collection(self, tenant: str, collection: Collection) -> Collection:
         check_name(collection.name)
-        try:
-            there = await self._opened(collection.name)
-        except NoSuchCollection:
-            alias = self._prefix + collection.name
-            await remote.create(self._connection, alias, collection, self._layout)
-            there = await self._opened(collection.name)
-        if not await self._is_admitted(there, tenant):
-            admitted: Payload = {"space": tenant, "kind": "tenant"}
-            point = records.Point(_tenant_id(tenant, collection.name), admitted)
-            await there.put([point], [])
-        return there.memory
-
-    async def get_collection(self, tenant: str, collection: str) -> Collection:
-        async def remembered(space: RemoteSpace) -> Collection:
-            return space.collection
-
-        return await self._at(tenant, collection, remembered)
-
-    async def list_collections(self, tenant: str) -> list[Collection]:
-        return [
-            collection.memory
-            async for collection in self._all()
-            if await self._is_admitted(collection, tenant)
-        ]
+        view = await self._catalogue.view(tenant, collection.name)
+        if not view.entry.exists:
+            with suppress(CollectionExists):  # made by somebody else meanwhile
+                return await self.create_collection(tenant, collection)
+            view = await self._catalogue.view(tenant, collection.name, fresh=True)
+        return view.entry.live.collection
 
     async def create_collection(self, tenant: str, collection: Collection) -> Collection:
-        raise _not_yet("collections that are created before the first upload")
+        check_name(collection.name)
+        await self._catalogue.finish(tenant, collection.name)
+        kept = await self._catalogue.reserve(tenant, collection, Entry.new)
+        entry = await self._take(tenant, kept, lambda entry: entry.created(kept.number))
+        return entry.live.collection
+
+    async def get_collection(self, tenant: str, collection: str) -> Collection:
+        view = await self._catalogue.view(tenant, plain_name(collection))
+        return view.entry.at(collection).collection
+
+    async def list_collections(self, tenant: str) -> list[Collection]:
+        views = await self._catalogue.entries(match("tenant", tenant))
+        return [view.entry.live.collection for view in views if view.entry.exists]
 
     async def instruct_collection(
         self,
@@ -94,74 +102,95 @@ class QdrantStore:
         query_instruction: str | None,
         rerank_instruction: str | None,
     ) -> Collection:
-        raise _not_yet("instructions of collections")
+        entry = await self._catalogue.change(
+            tenant, name, lambda entry: entry.instructed(query_instruction, rerank_instruction)
+        )
+        return entry.live.collection
 
     async def delete_collection(self, tenant: str, name: str) -> None:
-        raise _not_yet("the deletion of collections")
+        await self._catalogue.change(tenant, name, Entry.emptied)
+        await self._catalogue.finish(tenant, name)
+
+    # --- Generations ------------------------------------------------------------------------
 
     async def begin_generation(self, tenant: str, collection: Collection) -> Collection:
-        raise _not_yet("the rebuilding of collections")
+        name = collection.name
+        await self._catalogue.finish(tenant, name)
+        entry = (await self._catalogue.view(tenant, name, fresh=True)).entry
+        if entry.building(collection) is None:
+            kept = await self._catalogue.reserve(
+                tenant, collection, lambda entry: entry.building(collection)
+            )
+            entry = await self._take(tenant, kept, lambda entry: entry.begun(kept.number))
+        building = entry.building(collection)
+        assert building  # noqa: S101 - either ours, or that of somebody who was faster
+        await self._catalogue.settle()
+        return building.collection
+
+    async def _take(self, tenant: str, kept: Kept, change: Callable[[Entry], Entry]) -> Entry:
+        """Make a reserved generation a real one, or give the place back."""
+        name = kept.collection.name
+        try:
+            return await self._catalogue.change(tenant, name, change)
+        except TwofoldError:
+            await self._catalogue.change(tenant, name, lambda entry: entry.without(kept.number))
+            raise
 
     async def generations(self, tenant: str, name: str) -> list[Generation]:
-        return [Generation(await self.get_collection(tenant, name), "live")]
+        return (await self._catalogue.view(tenant, name, fresh=True)).entry.shown
 
     async def unsettled(self) -> AsyncIterator[tuple[str, Generation]]:
-        settled: list[tuple[str, Generation]] = []
-        for each in settled:
-            yield each
+        for view in await self._catalogue.entries(match("states", "building", "former")):
+            for generation in view.entry.shown:
+                if generation.state != "live":
+                    yield view.tenant, generation
 
     async def note_generation(self, tenant: str, collection: str, note: str | None) -> None:
-        raise _not_yet("the rebuilding of collections")
+        name = plain_name(collection)
+        await self._catalogue.change(tenant, name, lambda entry: entry.noted(collection, note))
 
     async def switch_generation(self, tenant: str, name: str, generation: int) -> Collection:
-        raise _not_yet("the rebuilding of collections")
+        entry = await self._catalogue.change(tenant, name, lambda entry: entry.switched(generation))
+        await self._catalogue.settle()
+        return entry.live.collection
 
     async def drop_generation(self, tenant: str, name: str, generation: int) -> None:
-        raise _not_yet("the rebuilding of collections")
+        await self._catalogue.change(tenant, name, lambda entry: entry.dropped(generation))
+        await self._catalogue.finish(tenant, name)
+
+    # --- Finding the generation -------------------------------------------------------------
 
     async def _at(
         self, tenant: str, address: str, work: Callable[[RemoteSpace], Awaitable[T]]
     ) -> T:
-        """Do something in a collection that exists for the tenant; it may go meanwhile."""
-        name = plain_name(address)
-        try:
-            home = await self._opened(name)
-            if not await self._is_admitted(home, tenant):
-                raise CollectionNotFound(collection=name)
-            space = space_of(tenant, home.memory)
-            return await work(RemoteSpace(home, space, home.memory, address))
-        except NoSuchCollection:
-            self._forget(name)
-            raise CollectionNotFound(collection=name) from None
+        """Do something in the generation that an address means."""
 
-    async def _opened(self, name: str) -> RemoteCollection:
-        if name not in self._open:
-            alias = self._prefix + name
-            self._open[name] = await RemoteCollection.open(self._connection, alias, name)
-        return self._open[name]
+        async def there(view: View) -> T:
+            return await work(await self._space(view, view.entry.at(address), address))
 
-    async def _is_admitted(self, collection: RemoteCollection, tenant: str) -> bool:
-        place = (collection.memory.name, tenant)
-        if place not in self._admitted:
-            if not await collection.get([_tenant_id(tenant, place[0])]):
-                return False
-            self._admitted.add(place)
-        return True
+        return await self._seen(tenant, plain_name(address), there)
 
-    def _forget(self, name: str) -> None:
-        self._open.pop(name, None)
-        self._admitted = {place for place in self._admitted if place[0] != name}
+    async def _seen(self, tenant: str, name: str, work: Callable[[View], Awaitable[T]]) -> T:
+        """Do something by an entry, again if that has changed before it was done."""
+        for tries in range(ROUNDS):
+            view = await self._catalogue.view(tenant, name)
+            try:
+                answer = await work(view)
+            except NoSuchCollection:
+                self._catalogue.forget(view)
+                if tries:
+                    raise CollectionNotFound(collection=name) from None
+            except NotFound:
+                if await self._catalogue.is_current(view):
+                    raise
+            else:
+                if await self._catalogue.is_current(view):
+                    return answer
+        raise CollectionNotFound(collection=name)
 
-    async def _all(self) -> AsyncIterator[RemoteCollection]:
-        """Every collection of ours on the server, by name."""
-        listed = await self._connection(lambda client: client.get_aliases())
-        aliases = sorted(each.alias_name for each in listed.aliases)
-        for alias in aliases:
-            if alias.startswith(self._prefix):
-                try:
-                    yield await self._opened(alias.removeprefix(self._prefix))
-                except NoSuchCollection:
-                    continue
+    async def _space(self, view: View, kept: Kept, address: str) -> RemoteSpace:
+        home = await self._catalogue.home(kept.home)
+        return RemoteSpace(home, space_of(view.tenant, kept.collection), kept.collection, address)
 
     # --- The ledger -------------------------------------------------------------------------
 
@@ -178,7 +207,11 @@ class QdrantStore:
         return await self._at(tenant, address, lambda at: at.put_documents(documents, known))
 
     async def touch_document(self, tenant: str, document: Document) -> bool:
-        return await self._at(tenant, document.collection, lambda at: at.touch_document(document))
+        with suppress(CollectionNotFound):
+            return await self._at(
+                tenant, document.collection, lambda at: at.touch_document(document)
+            )
+        return False
 
     async def get_document(self, tenant: str, collection: str, document_id: str) -> Document:
         return await self._at(tenant, collection, lambda at: at.get_document(document_id))
@@ -204,19 +237,42 @@ class QdrantStore:
 
     async def unfinished(self) -> AsyncIterator[tuple[str, Document]]:
         where = every(match("kind", "document"), match("status", *UNFINISHED))
-        async for home in self._all():
+        for home in await self._catalogue.homes("open"):
+            with suppress(NoSuchCollection):
+                there = await self._catalogue.home(home.name)
 
-            async def page(
-                since: float | None, limit: int, home: RemoteCollection = home
-            ) -> list[Payload]:
-                return await home.oldest(where, since=since, limit=limit)
+                async def page(
+                    since: float | None, limit: int, there: RemoteCollection = there
+                ) -> list[Payload]:
+                    return await there.oldest(where, since=since, limit=limit)
 
-            async for payload in oldest_first(page):
-                tenant, address = place_of(str(payload["space"]))
-                yield tenant, records.row_of(payload, address)
+                async for payload in oldest_first(page):
+                    tenant, address = place_of(str(payload["space"]))
+                    view = await self._catalogue.view(tenant, plain_name(address))
+                    if any(each.collection.address == address for each in view.entry.present):
+                        yield tenant, records.row_of(payload, address)
 
     async def delete_document(self, tenant: str, collection: str, document_id: str) -> Document:
-        return await self._at(tenant, collection, lambda at: at.delete_document(document_id))
+        gone: Document | None = None
+
+        async def delete(view: View) -> Document:
+            nonlocal gone
+            asked = view.entry.at(collection)
+            if collection == view.entry.name:
+                for each in view.entry.present:
+                    if each is not asked:
+                        with suppress(DocumentNotFound):
+                            other = await self._space(view, each, each.collection.address)
+                            await other.delete_document(document_id)
+            try:
+                space = await self._space(view, asked, collection)
+                gone = await space.delete_document(document_id)
+            except DocumentNotFound:
+                if gone is None:
+                    raise
+            return gone
+
+        return await self._seen(tenant, plain_name(collection), delete)
 
     # --- Chunks -----------------------------------------------------------------------------
 
@@ -228,12 +284,15 @@ class QdrantStore:
     async def stage_chunks(
         self, tenant: str, document: Document, chunks: Sequence[Chunk], vectors: Sequence[Vectors]
     ) -> None:
-        await self._at(
-            tenant, document.collection, lambda at: at.stage_chunks(document, chunks, vectors)
-        )
+        with suppress(CollectionNotFound):
+            await self._at(
+                tenant, document.collection, lambda at: at.stage_chunks(document, chunks, vectors)
+            )
 
     async def publish(self, tenant: str, document: Document) -> bool:
-        return await self._at(tenant, document.collection, lambda at: at.publish(document))
+        with suppress(CollectionNotFound):
+            return await self._at(tenant, document.collection, lambda at: at.publish(document))
+        return False
 
     async def get_chunks(self, tenant: str, collection: str, document_id: str) -> list[Chunk]:
         return await self._at(tenant, collection, lambda at: at.get_chunks(document_id))
@@ -256,50 +315,10 @@ class QdrantStore:
     # --- The rest ---------------------------------------------------------------------------
 
     async def sweep(self) -> int:
-        swept = 0
-        async for collection in self._all():
-            start: UUID | None = None
-            while True:
-                page, start = await collection.page(
-                    every(match("kind", "chunk", "staged")),
-                    start=start,
-                    limit=SWEPT,
-                    keys=_UPLOAD,
-                )
-                swept += await self._sweep(collection, page)
-                if start is None:
-                    break
-        return swept
-
-    async def _sweep(self, collection: RemoteCollection, chunks: Sequence[Payload]) -> int:
-        """Delete the uploads among these that no row is of, and that none calls live.
-
-        The rows are read after the chunks. An upload that its row has left by then never comes
-        back, so nothing that is deleted here can be needed by anybody.
-        """
-        found = {tuple(str(each[key]) for key in _UPLOAD) for each in chunks}
-        points = {records.row_id(space, document) for space, document, _ in found}
-        used: set[tuple[str, ...]] = set()
-        for each in await collection.get([*points], ["space", "document", "upload", "live"]):
-            place = (str(each["space"]), str(each["document"]))
-            used |= {(*place, str(each[key])) for key in ("upload", "live") if each.get(key)}
-        for upload in found - used:
-            where = [match(key, value) for key, value in zip(_UPLOAD, upload, strict=True)]
-            kind = match("kind", "chunk", "staged")
-            await collection.delete(every(*where, kind), Ordering.MEDIUM)
-        return len(found - used)
+        return await Sweep(self._catalogue)()
 
     async def health(self) -> Health:
         return await self._connection.health()
 
     async def close(self) -> None:
         await self._connection.close()
-
-
-def _tenant_id(tenant: str, collection: str) -> UUID:
-    """Id of the point that says that a collection exists for a tenant."""
-    return UUID(derived_uuid("tenant", tenant, collection))
-
-
-def _not_yet(feature: str) -> NotServed:
-    return NotServed(reason=f"the distributed mode does not have {feature} yet")

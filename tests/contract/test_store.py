@@ -1,21 +1,16 @@
-"""What every store promises. An implementation joins by a fixture and its name in STORES."""
+"""What every store promises."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipelines.ports import Collection, RecallQuery, SparseVector, Store
-from pipelines.store.connection import Server
-from pipelines.store.edge import EdgeStore
-from pipelines.store.server import QdrantStore
 from tests.support import stored
-from tests.support.qdrant_server import drop, unique_prefix
-from tests.support.stored import COLLECTION, found, ingest, next_version, ready, row, stage
+from tests.support.stored import COLLECTION, also, found, ingest, next_version, ready, row, stage
 from twofold.errors import (
     CollectionNotFound,
     DocumentNotFound,
@@ -30,55 +25,6 @@ Open = Callable[[], AbstractAsyncContextManager[Store]]
 
 NAME = COLLECTION.name
 ODD_IDS = ["a/../../b", "line\nbreak", "nul\x00byte", "ü" * 127, "'\"`;--", " ", "文" * 85, "🏹"]
-
-
-@pytest.fixture
-def edge(memory_path: Path) -> Open:
-    return lambda: closing(EdgeStore.open(memory_path))
-
-
-@pytest.fixture
-async def server(qdrant: Server) -> AsyncIterator[Open]:
-    prefix = unique_prefix()
-    yield lambda: closing(QdrantStore(qdrant, prefix=prefix))
-    await drop(qdrant, prefix)
-
-
-@asynccontextmanager
-async def closing(store: Store) -> AsyncIterator[Store]:
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
-STORES = ("edge", "server")
-
-
-@asynccontextmanager
-async def also(store: Store, opens: Open) -> AsyncIterator[Store]:
-    """The store as another process has it open; the same where only one process can."""
-    if isinstance(store, EdgeStore):
-        yield store
-    else:
-        async with opens() as another:
-            yield another
-
-
-@pytest.fixture(params=STORES)
-def open_store(request: pytest.FixtureRequest) -> Open:
-    """Opens the same store again and again: what was written is there at the next opening."""
-    opens: Open = request.getfixturevalue(request.param)
-    return opens
-
-
-@pytest.fixture
-async def store(open_store: Open) -> AsyncIterator[Store]:
-    """With one collection that exists for two tenants."""
-    async with open_store() as opened:
-        for tenant in ("mine", "other"):
-            await opened.ensure_collection(tenant, COLLECTION)
-        yield opened
 
 
 # --- Collections ----------------------------------------------------------------------------

@@ -1,26 +1,38 @@
 """A Qdrant server that is down, slow or wrong is told apart, survived, and found again."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 from pydantic import SecretStr
-from qdrant_client import models
 
 from pipelines.store import connection
-from pipelines.store.connection import Connection, Server
+from pipelines.store.catalogue import space_of
+from pipelines.store.conditions import every
+from pipelines.store.connection import Connection, NoSuchCollection, Server
 from pipelines.store.server import QdrantStore
+from pipelines.store.server_space import RemoteSpace
 from tests.support.qdrant_server import StandIn, drop, unique_prefix
 from tests.support.stored import COLLECTION, found, ingest, next_version, ready, row, stage
-from twofold.errors import CollectionNotFound, DocumentNotFound, StorageFull, Unavailable
+from twofold.errors import (
+    CollectionNotFound,
+    Conflict,
+    DocumentNotFound,
+    NotFound,
+    StorageFull,
+    Unavailable,
+)
 
 pytestmark = pytest.mark.anyio
 
 Respond = Callable[[httpx.Request], httpx.Response]
 KEY = "a key of the test"
+VIEW_S = 0.02
 
 
 @pytest.fixture
@@ -207,11 +219,16 @@ class Cut(httpx.AsyncBaseTransport):
 
     def __init__(self, changes: int) -> None:
         self.left = changes
+        self._indexes: set[str] = set()
         self._network = httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("/points/batch"):
-            self.left -= 1
+        path = request.url.path
+        if request.method in ("PUT", "DELETE") or path.endswith("/points/batch"):
+            # The indexes of a collection count as one: they are alike.
+            self.left -= path not in self._indexes
+        if path.endswith("/index"):
+            self._indexes.add(path)
         if self.left < 0:
             raise httpx.ConnectError("the process has died", request=request)
         return await self._network.handle_async_request(request)
@@ -224,7 +241,7 @@ class Cut(httpx.AsyncBaseTransport):
 async def dying(qdrant: Server, prefix: str, changes: int) -> AsyncIterator[QdrantStore]:
     """A store whose process dies when it has changed something that often."""
     cut = Server(qdrant.url, qdrant.api_key, transport=Cut(changes))
-    store = QdrantStore(cut, prefix=prefix)
+    store = QdrantStore(cut, prefix=prefix, view_s=VIEW_S)
     try:
         yield store
     finally:
@@ -310,23 +327,128 @@ async def test_a_sweep_takes_what_nobody_needs_and_nothing_else(
     await store.close()
 
 
-async def test_a_collection_that_was_made_in_part_is_made_to_the_end(
+# --- Interrupted changes of collections -----------------------------------------------------
+
+SECOND = replace(COLLECTION, chunk_tokens=100)
+CHANGES: dict[str, Callable[[QdrantStore], Awaitable[object]]] = {
+    "create": lambda store: store.create_collection("third", replace(COLLECTION, dimensions=16)),
+    "begin": lambda store: store.begin_generation("mine", replace(COLLECTION, language="de")),
+    "switch": lambda store: store.switch_generation("mine", COLLECTION.name, 2),
+    "drop": lambda store: store.drop_generation("mine", COLLECTION.name, 2),
+    "delete": lambda store: store.delete_collection("mine", COLLECTION.name),
+}
+LONGEST = 60  # changes on the server of the longest of them, and more
+
+
+async def built(store: QdrantStore, *, second: bool) -> None:
+    """Two tenants with a document each, and perhaps a second generation of one of them."""
+    for tenant in ("mine", "other"):
+        await store.ensure_collection(tenant, COLLECTION)
+        await ingest(store, tenant, row(), [f"{tenant} one"])
+    if second:
+        begun = await store.begin_generation("mine", SECOND)
+        await ingest(store, "mine", row(collection=begun.address), ["mine two"])
+
+
+@pytest.mark.parametrize("name", CHANGES)
+async def test_a_change_of_a_collection_is_done_or_not_begun_wherever_it_is_cut_off(
+    qdrant: Server, prefix: str, name: str
+) -> None:
+    """The process ends before each of the writes that a change consists of.
+
+    Whatever it leaves, searches go on, the same can be done again, and a sweep leaves nothing.
+    """
+    for changes in range(LONGEST):
+        here = f"{prefix}{changes}-"
+        store = QdrantStore(qdrant, prefix=here, view_s=VIEW_S)
+        await built(store, second=name not in ("create", "begin"))
+        async with dying(qdrant, here, changes) as dead:
+            try:
+                await CHANGES[name](dead)
+                finished = True
+            except Unavailable:
+                finished = False
+        assert await found(store, "other") == {"other one"}
+        if name == "delete":
+            left = [each.name for each in await store.list_collections("mine")]
+            assert left in ([], [COLLECTION.name])
+            if left:
+                assert await found(store, "mine") == {"mine one"}
+        else:
+            seen = await found(store, "mine")
+            assert seen in ([{"mine one"}, {"mine two"}] if name == "switch" else [{"mine one"}])
+        with suppress(Conflict, NotFound):  # it was done already
+            await CHANGES[name](store)
+        await store.sweep()
+        await store.sweep()
+        await nothing_is_left_over(store, qdrant, here)
+        await store.close()
+        await drop(qdrant, here)
+        if finished:
+            assert changes > 0
+            return
+    raise AssertionError("it never came to its end")
+
+
+async def nothing_is_left_over(store: QdrantStore, qdrant: Server, prefix: str) -> None:
+    """Every place that is written down exists, and nothing else does."""
+    views = await store._catalogue.entries()
+    kept = [(view.tenant, each) for view in views for each in view.entry.generations]
+    assert {each.state for _, each in kept} <= {"live", "building", "former"}
+    client = qdrant.client()
+    there = {each.name for each in (await client.get_collections()).collections}
+    await client.close()
+    ours = {each.removeprefix(prefix) for each in there if each.startswith(prefix)}
+    assert ours == {"collections", *(each.home for _, each in kept)}
+    assert {each.name for each in await store._catalogue.homes("open")} == ours - {"collections"}
+    spaces: set[str] = set()
+    for home in ours - {"collections"}:
+        spaces |= set(await (await store._catalogue.home(home)).count_by("space", every()))
+    assert spaces <= {space_of(tenant, each.collection) for tenant, each in kept}
+
+
+async def test_what_a_process_writes_that_has_slept_through_a_deletion_is_swept(
     qdrant: Server, prefix: str
 ) -> None:
-    client = qdrant.client()
-    store = QdrantStore(qdrant, prefix=prefix)
-    await store.ensure_collection("mine", COLLECTION)
-    alias = models.DeleteAlias(alias_name=prefix + COLLECTION.name)
-    await client.update_collection_aliases([models.DeleteAliasOperation(delete_alias=alias)])
-    await client.close()
-    another = QdrantStore(qdrant, prefix=prefix)
-    with pytest.raises(CollectionNotFound):
-        await another.get_collection("mine", COLLECTION.name)
-    await another.ensure_collection("mine", COLLECTION)
-    await ingest(another, "mine", row(), ["apple"])
-    assert await found(store, "mine") == {"apple"}
-    await another.close()
+    store = QdrantStore(qdrant, prefix=prefix, view_s=VIEW_S)
+    await built(store, second=True)
+    view = await store._catalogue.view("mine", COLLECTION.name)
+    asleep = await store._space(view, view.entry.at(SECOND.name + "@2"), SECOND.name + "@2")
+    await store.drop_generation("mine", COLLECTION.name, 2)
+    unknown = RemoteSpace(
+        await store._catalogue.home("notes@1"), "nobody/notes@1", COLLECTION, "notes"
+    )
+    for each in (asleep, unknown):
+        with suppress(NoSuchCollection):
+            await each.put_documents([row()], None)
+    assert [tenant async for tenant, _ in store.unfinished()] == []
+    await store.sweep()
+    home = await store._catalogue.home("notes@1")
+    # What nothing at all is written down of may belong to an entry that a restore has lost.
+    assert set(await home.count_by("space", every())) == {
+        "mine/notes@1",
+        "other/notes@1",
+        "nobody/notes@1",
+    }
     await store.close()
+
+
+async def test_a_home_that_is_given_up_is_not_entered(qdrant: Server, prefix: str) -> None:
+    """Tenants come and go, each in a process of its own; nobody's home goes with another."""
+    stores = [QdrantStore(qdrant, prefix=prefix, view_s=VIEW_S) for _ in range(3)]
+
+    async def come_and_go(store: QdrantStore, tenant: str) -> None:
+        for number in range(4):
+            await store.create_collection(tenant, COLLECTION)
+            await ingest(store, tenant, row(), [f"{tenant} {number}"])
+            assert await found(store, tenant) == {f"{tenant} {number}"}
+            await store.delete_collection(tenant, COLLECTION.name)
+
+    await asyncio.gather(*(come_and_go(store, f"t{number}") for number, store in enumerate(stores)))
+    await stores[0].sweep()
+    await nothing_is_left_over(stores[0], qdrant, prefix)
+    for store in stores:
+        await store.close()
 
 
 async def test_a_collection_that_somebody_removed_is_not_found(qdrant: Server, prefix: str) -> None:

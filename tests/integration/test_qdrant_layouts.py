@@ -60,7 +60,7 @@ async def test_the_layout_is_what_the_server_was_asked_for(qdrant: Server) -> No
     async with fresh_store(qdrant, layout) as store:
         await store.ensure_collection("mine", WIDE)
         client = qdrant.client()
-        info = await client.get_collection(store._prefix + WIDE.name)
+        info = await client.get_collection(store._catalogue._prefix + WIDE.address)
         await client.close()
     params = info.config.params
     prefix, dense = params.vectors["prefix"], params.vectors["dense"]

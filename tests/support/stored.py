@@ -1,12 +1,14 @@
 """Rows, chunks and vectors to put into a store."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 
 import numpy as np
 
 from pipelines.ports import Chunk, Collection, RecallQuery, SparseVector, Store, Vector, Vectors
+from pipelines.store.edge import EdgeStore
 from twofold.schema import Document, Filter
 
 COLLECTION = Collection("notes", "model-a", 8)
@@ -116,3 +118,15 @@ async def found(
 
 def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@asynccontextmanager
+async def also(
+    store: Store, opens: Callable[[], AbstractAsyncContextManager[Store]]
+) -> AsyncIterator[Store]:
+    """The store as another process has it open; the same where only one process can."""
+    if isinstance(store, EdgeStore):
+        yield store
+    else:
+        async with opens() as another:
+            yield another

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.ports import Chunk, Collection, SparseVector, Vectors
+from pipelines.ports import Chunk, SparseVector, Vectors
 from pipelines.store.conditions import every, match, translate
 from pipelines.store.connection import Connection, Server
 from pipelines.store.records import Payload, Point, Shape, chunk_of, chunk_point
@@ -53,8 +53,8 @@ def server(_: Path, qdrant: Server) -> Iterator[Find]:
     connection = Connection(qdrant)
 
     async def opened() -> RemoteCollection:
-        await create(connection, f"{prefix}c", Collection("c", "model", 2), Layout())
-        return await RemoteCollection.open(connection, f"{prefix}c", "c")
+        await create(connection, f"{prefix}c", Shape("model", 2), Layout())
+        return await RemoteCollection.open(connection, f"{prefix}c")
 
     async def found(stored: list[Metadata], tree: Filter) -> list[Metadata]:
         await collection.delete(EVERYTHING, Ordering.MEDIUM)
