@@ -238,7 +238,9 @@ async def create(connection: Connection, name: str, shape: Shape, layout: Layout
     Two processes may do this at once: everything is done once, or twice to the same effect.
     """
     config = _vectors_config(shape.dimensions, layout)
-    await _create(connection, name, layout, vectors_config=config, metadata=shape._asdict())
+    await _create(
+        connection, name, layout, vectors_config=config, metadata={"twofold": shape._asdict()}
+    )
     for key, schema in INDEXES.items():
         await _index(connection, name, key, _SCHEMA.validate_python(schema))
 

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from tests.support.stored import (
     row,
     stage,
 )
-from twofold.errors import CollectionNotFound, DocumentNotFound
+from twofold.errors import CollectionNotFound, Conflict, DocumentNotFound, NotFound
 
 pytestmark = pytest.mark.anyio
 
@@ -222,3 +223,93 @@ async def test_acknowledged_writes_survive_a_power_loss(
     assert await store.publish(TENANT, ready(row("d3"), 1))
     assert await found(store, TENANT) == {"d1 new", "d2 a", "d2 b", "d3 a"}
     await store.close()
+
+
+# --- Changes of collections -----------------------------------------------------------------
+
+CHANGES = {
+    "create": "store.create_collection('third', replace(COLLECTION, dimensions=16))",
+    "begin": "store.begin_generation('mine', replace(COLLECTION, language='de'))",
+    "switch": "store.switch_generation('mine', 'notes', 2)",
+    "drop": "store.drop_generation('mine', 'notes', 2)",
+    "delete": "store.delete_collection('mine', 'notes')",
+}
+
+
+def change_until(folder: Path, name: str, survived: int) -> bool:
+    """Change a collection in a process that dies before one of its steps; False: it did not."""
+    dying = f"""
+import asyncio, os
+from dataclasses import replace
+from pathlib import Path
+from pipelines.store import edge_catalogue, shard
+from pipelines.store.edge import EdgeStore
+from pipelines.store.shard import Shard
+from tests.support.stored import COLLECTION
+
+left = {survived}
+
+def watched(real):
+    def step(*args, **named):
+        global left
+        if left == 0:
+            os.kill(os.getpid(), 9)
+        left -= 1
+        return real(*args, **named)
+    return step
+
+async def main():
+    store = EdgeStore.open(Path({str(folder)!r}))
+    for module in (edge_catalogue, shard):
+        module.write_file = watched(module.write_file)
+    for name in ("delete", "sync", "close", "_update"):
+        setattr(Shard, name, watched(getattr(Shard, name)))
+    shard.make_folder = watched(shard.make_folder)
+    shard.shutil.rmtree = watched(shard.shutil.rmtree)
+    await {CHANGES[name]}
+    print("done", flush=True)
+    os._exit(0)
+
+asyncio.run(main())
+"""
+    ended = subprocess.run([sys.executable, "-c", dying], cwd=ROOT, capture_output=True, timeout=60)
+    assert ended.returncode == (0 if ended.stdout else -9), ended.stderr.decode()
+    return ended.returncode == -9
+
+
+@pytest.mark.parametrize("name", CHANGES)
+async def test_a_change_of_a_collection_is_done_or_not_begun_wherever_it_is_cut_off(
+    memory_path: Path, name: str
+) -> None:
+    before = memory_path / "before"
+    store = EdgeStore.open(before)
+    for tenant in ("mine", "other"):
+        await store.ensure_collection(tenant, COLLECTION)
+        await ingest(store, tenant, row(), [f"{tenant} one"])
+    if name not in ("create", "begin"):
+        begun = await store.begin_generation("mine", replace(COLLECTION, chunk_tokens=100))
+        await ingest(store, "mine", row(collection=begun.address), ["mine two"])
+    await store.close()
+    for survived in range(20):
+        folder = memory_path / str(survived)
+        shutil.copytree(before, folder)
+        died = change_until(folder, name, survived)
+        store = EdgeStore.open(folder)
+        assert await found(store, "other") == {"other one"}
+        entries = dict(store._catalogue.entries())
+        kept = {each.home for entry in entries.values() for each in entry.generations}
+        assert {each.name for each in (folder / "collections").iterdir()} == kept
+        states = {each.state for entry in entries.values() for each in entry.generations}
+        assert states <= {"live", "building", "former"}
+        if name != "delete" or "mine" in entries:
+            assert await found(store, "mine") in ({"mine one"}, {"mine two"})
+            assert not died or name == "switch" or await found(store, "mine") == {"mine one"}
+        elif not died:
+            assert "mine" not in entries
+        with suppress(Conflict, NotFound):  # it was done already
+            await eval(CHANGES[name], {"store": store, **globals()})
+        await store.close()
+        if not died:
+            assert survived > 0
+            return
+    raise AssertionError("it never came to its end")
