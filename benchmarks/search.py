@@ -129,7 +129,7 @@ def corpus() -> Iterator[DocumentText]:
     """Abstracts, reports and functions from the shared collections, else made-up sentences."""
     folders = [
         folder
-        for name in ("scifact", "cosqa", "cranfield")
+        for name in ("cosqa", "scifact", "cranfield")
         if (folder := COLLECTIONS / name).is_dir()
     ]
     if not folders:

@@ -1,6 +1,7 @@
 """Twofold beside LangChain, LlamaIndex, Haystack and txtai.
 
     python -m benchmarks.peers quality [COLLECTIONS...] [--only NAME]...
+    python -m benchmarks.peers prepare [--only NAME]...
     python -m benchmarks.peers speed [--only NAME]...
     python -m benchmarks.peers report
 
@@ -78,10 +79,10 @@ def speed(
 
 
 @app.command()
-def prepare() -> None:
+def prepare(only: Only = None) -> None:
     """Fill what `speed` searches, so that its own run is short; takes as long as it takes."""
     taken = pace.drawn(pace.Plan())
-    for name in (*TWOFOLD, *PEERS):
+    for name in only or (*TWOFOLD, *PEERS):
         with running(name, KEPT) as one:
             console.print(name, one.do("fill", documents=taken), highlight=False)
 
