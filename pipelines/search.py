@@ -15,6 +15,7 @@ import numpy as np
 
 from pipelines import fuse
 from pipelines.answer import Answers, Page
+from pipelines.defaults import NOTHING_SAID, SearchDefaults
 from pipelines.ports import (
     Candidate,
     RecallQuery,
@@ -39,6 +40,7 @@ class Search:
 
     Attributes:
         instruction: What query embeddings are told when the request says nothing.
+        defaults: What else the operator has said for requests that say nothing.
     """
 
     store: Store
@@ -47,6 +49,7 @@ class Search:
     reranker: Reranker
     answers: Answers
     instruction: str | None = None
+    defaults: SearchDefaults = NOTHING_SAID
 
     async def __call__(self, tenant: str, request: SearchRequest) -> SearchResponse:
         """Answer a request, by its deadline.
@@ -60,6 +63,7 @@ class Search:
         """
         watch = Stopwatch()
         deadline = watch.started + request.deadline_ms / 1000
+        request = self.defaults.fill(request)
         if request.cursor is not None:
             return await self._following(tenant, request, request.cursor, deadline, watch)
         async with in_time(request, deadline):
@@ -150,6 +154,8 @@ class Search:
             embedder=self.queries.embedder.name,
             query_instruction=self._query_instruction(request),
             rerank_instruction=request.rerank.instruction,
+            recall_limit=request.recall.limit,
+            recall_fusion=request.recall.fusion,
             depth=request.rerank.depth or profile.depth,
             weight=profile.weight if weight is None else weight,
             calibrated=profile.calibrated,

@@ -4,7 +4,8 @@ Read in `pipelines/build` and in the mains of `services/`, nowhere else: everyth
 takes plain arguments.
 
 What must not stand in the environment may lie in files: with TWOFOLD_SECRETS_DIR=/run/secrets the
-file `twofold_redis_url` is TWOFOLD_REDIS_URL. The environment wins.
+file `twofold_redis_url` is TWOFOLD_REDIS_URL. With TWOFOLD_SETTINGS_FILE=twofold.env the lines of
+that file are settings too, such as those that `twofold tune` writes. The environment wins.
 """
 
 import os
@@ -15,6 +16,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationErr
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from twofold.errors import ConfigurationError
+from twofold.schema import MAX_RECALL, RecallFusion
 
 
 class Settings(BaseSettings):
@@ -60,6 +62,30 @@ class Settings(BaseSettings):
     )
     query_instruction: str | None = Field(
         None, description="Instruction for query embeddings; null: the model's own default."
+    )
+    recall_limit: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_RECALL,
+        description="Length of each list of the first stage, where a search does not say; null: "
+        "100.",
+    )
+    recall_fusion: RecallFusion | None = Field(
+        None, description="Of both lists, where a search does not say; null: `weighted`."
+    )
+    rerank_depth: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_RECALL,
+        description="Candidates that are reranked, where a search does not say; 0: none; null: "
+        "what suits the reranker.",
+    )
+    rerank_weight: float | None = Field(
+        None,
+        ge=0.0,
+        le=1.0,
+        description="Of the second stage, where a search does not say; null: what suits the "
+        "reranker.",
     )
     max_upload_bytes: PositiveInt = Field(100_000_000, description="Cap of one uploaded file.")
     max_request_bytes: PositiveInt = Field(1_000_000_000, description="Cap of one upload in all.")
@@ -168,7 +194,7 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """The settings from the environment and the folder of secrets.
+    """The settings from the environment, the file of settings and the folder of secrets.
 
     Raises:
         ConfigurationError: A variable is there and its value is not usable.
@@ -178,8 +204,11 @@ def read_settings() -> Settings:
         raise ConfigurationError(
             setting="TWOFOLD_SECRETS_DIR", reason=f"there is no folder {secrets}"
         )
+    file = os.environ.get("TWOFOLD_SETTINGS_FILE") or None
+    if file and not Path(file).is_file():
+        raise ConfigurationError(setting="TWOFOLD_SETTINGS_FILE", reason=f"there is no file {file}")
     try:
-        return Settings(_secrets_dir=secrets)
+        return Settings(_secrets_dir=secrets, _env_file=file)
     except ValidationError as error:
         first = error.errors()[0]
         name = f"TWOFOLD_{str(first['loc'][0]).upper()}"

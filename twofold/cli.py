@@ -58,6 +58,7 @@ app = typer.Typer(
 app.add_typer(documents_cli.app, name="documents")
 app.add_typer(keys_cli.app, name="keys", short_help="Make, list and revoke API keys.")
 app.command("eval")(evaluation_cli.evaluate)
+app.command("tune")(evaluation_cli.tune)
 
 
 @dataclass

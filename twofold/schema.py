@@ -614,6 +614,8 @@ class Method(_Response):
     embedder: str
     query_instruction: str | None
     rerank_instruction: str | None
+    recall_limit: int = Field(description="Of each list of the first stage.")
+    recall_fusion: RecallFusion
     depth: int = Field(description="Candidates that the second stage scores, if there are as many.")
     weight: float = Field(description="Of the second stage in a weighted sum.")
     calibrated: bool = Field(

@@ -19,6 +19,7 @@ from pipelines.build.parts import (
     query_vectors,
     remembering,
     rerank_queue,
+    search_defaults,
     store_part,
 )
 from pipelines.documents import Documents
@@ -105,6 +106,7 @@ async def distributed(settings: Settings) -> AsyncIterator[Twofold]:
                 reranker,
                 Answers(store, sparse, rankings),
                 settings.query_instruction,
+                search_defaults(settings),
             ),
             parts=parts,
             texts=texts,

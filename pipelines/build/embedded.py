@@ -14,6 +14,7 @@ from pipelines.build.parts import (
     query_vectors,
     remembering,
     rerank_queue,
+    search_defaults,
     store_part,
 )
 from pipelines.documents import Documents
@@ -71,6 +72,7 @@ async def embedded(
                 reranker,
                 Answers(store, ingest.sparse, rankings),
                 settings.query_instruction,
+                search_defaults(settings),
             ),
             parts={"store": store_part(store), "ingestion": Part(drain.state)},
             texts=LocalTextEmbedder(embedder),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pipelines.chunk import Chunker
+from pipelines.defaults import SearchDefaults
 from pipelines.documents import Documents
 from pipelines.embedding import SharedEmbedder
 from pipelines.ingest import Ingest
@@ -61,6 +62,16 @@ def store_part(store: Store) -> Part:
         return OK if health.state == "ok" else f"{health.state}: {health.reason}"
 
     return Part(state)
+
+
+def search_defaults(settings: Settings) -> SearchDefaults:
+    """What the operator wants of searches that do not say."""
+    return SearchDefaults(
+        settings.recall_limit,
+        settings.recall_fusion,
+        settings.rerank_depth,
+        settings.rerank_weight,
+    )
 
 
 @dataclass(frozen=True)

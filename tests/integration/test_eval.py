@@ -1,4 +1,4 @@
-"""`twofold eval` against a real server: what it uploads, asks, prints and writes."""
+"""`twofold eval` and `twofold tune` against a real server: what they upload, ask and print."""
 
 import csv
 import io
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from pipelines.settings import Settings
 from tests.support.server import threaded_server
 from twofold.cli import main
 from twofold.client import Client
@@ -21,6 +22,8 @@ from twofold.evaluation.judgements import Judgement, judged
 from twofold.evaluation.observe import ask_defaults, observe
 from twofold.evaluation.replay import Mix
 from twofold.evaluation.report import Report
+from twofold.evaluation.tuned import TuneReport
+from twofold.schema import DocumentText
 
 ADJECTIVES = ("rye", "wheat", "spelt", "oat", "barley", "millet")
 NOUNS = ("crust", "crumb", "dough", "starter", "oven", "peel")
@@ -222,7 +225,10 @@ def test_runs_that_are_computed_are_those_that_the_server_gives_when_it_is_asked
     judgements = judged("three", texts, rows, source=Path("three"))
     with Client(url) as client:
         mix = Mix.of(ask_defaults(client, collection, "bread").method)
-        seen = list(observe(client, judgements, collection=collection, depths=[3, 30]))
+        asked_all = observe(
+            client, judgements, collection=collection, depths=[3, 12], limits=[100], whole=30
+        )
+        seen = list(asked_all)
         for each in seen:
             text, whole = texts[each.query_id], each.passages
 
@@ -340,6 +346,46 @@ def test_queries_are_read_from_files_or_made_up_and_not_both(run, breads, collec
     both = run("eval", str(breads), "--synthetic", "3", "--collection", collection)
     assert (both.status, "name judgements, or let some be made up" in both.err) == (2, True)
     assert run("eval", "--synthetic", "3").status == 2
+
+
+# --- Tuning ---------------------------------------------------------------------------------
+
+
+def test_a_tuning_leaves_settings_that_a_server_searches_by(run, breads, tmp_path):
+    file = tmp_path / "twofold.env"
+    tuning = ("tune", str(breads), "--budget-ms", "60000", "--json", "--output", str(file))
+    with threaded_server(tmp_path / "fresh") as fresh:  # where nothing is remembered
+        done = run("--url", fresh, *tuning)
+    assert done.status == 0, done.err
+    report = TuneReport.model_validate_json(done.out)
+    assert report.queries == 36
+    assert f"TWOFOLD_RERANK_DEPTH={report.chosen.depth}" in file.read_text("utf-8")
+    settings = Settings(_env_file=file)
+    said = settings.model_dump(
+        include={name.removeprefix("TWOFOLD_").lower() for name in report.settings}
+    )
+    with threaded_server(tmp_path / "tuned", **said) as address, Client(address) as client:
+        client.add_texts([DocumentText(id="a", text="Rye is a cereal.")], wait=60)
+        answer = client.search("rye", explain=True)
+    assert answer.method is not None
+    chosen = report.chosen
+    assert (answer.method.recall_limit, answer.method.recall_fusion) == (
+        chosen.limit,
+        chosen.fusion,
+    )
+    assert (answer.rerank.status == "disabled") == (chosen.depth == 0)
+    if chosen.depth:
+        assert (answer.method.depth, answer.method.weight) == (chosen.depth, chosen.weight)
+
+
+def test_times_that_the_server_remembers_are_no_ground_to_tune_on(
+    run, breads, collection, tmp_path
+):
+    file = tmp_path / "twofold.env"
+    run("tune", str(breads), "--output", str(file))
+    done = run("tune", str(breads), "--output", str(file))
+    assert done.status == 2
+    assert "no time could be measured" in " ".join(done.err.split())
 
 
 # --- Without a second stage, without a server -----------------------------------------------

@@ -97,6 +97,8 @@ def test_an_explanation_shows_the_rank_in_every_order_and_the_formulas():
         embedder="m",
         query_instruction=None,
         rerank_instruction=None,
+        recall_limit=100,
+        recall_fusion="weighted",
         depth=20,
         weight=0.6,
         calibrated=True,

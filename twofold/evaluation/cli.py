@@ -81,7 +81,6 @@ def evaluate(
     session.url = url or session.url
     with serving(session.client, session.err, named=session.named) as client:
         from twofold.evaluation.evaluate import Evaluation
-        from twofold.evaluation.observe import RECALL_LIMIT
 
         ready = prepare(client, asked, session.err)
         if save is not None:
@@ -93,7 +92,11 @@ def evaluate(
             relevant=ready.relevant,
             names=ready.names,
             observations=ready.observe(
-                client, session.err, depths=ladder, limits=[RECALL_LIMIT], seed=seed
+                client,
+                session.err,
+                depths=ladder,
+                limits=[ready.defaults.method.recall_limit],
+                seed=seed,
             ),
             defaults=ready.defaults,
             depths=ladder,
@@ -116,6 +119,64 @@ def evaluate(
         from twofold.evaluation.terminal import rendered
 
         session.show(rendered(report))
+
+
+def tune(
+    context: typer.Context,
+    source: SourceArgument = None,
+    budget_ms: Annotated[
+        float, typer.Option("--budget-ms", min=1, help="What a search may take.")
+    ] = 150.0,
+    percentile: Annotated[
+        float, typer.Option(min=1, max=100, help="Of the searches, so many keep the budget.")
+    ] = 95.0,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Write the settings here.")] = Path(
+        "twofold.env"
+    ),
+    collection: Collection = None,
+    as_json: AsJson = False,
+    synthetic: Annotated[
+        int | None,
+        typer.Option(min=1, help="Make up so many queries from the documents.", show_default=False),
+    ] = None,
+    split: Split = None,
+    qrels: Qrels = None,
+    seed: Seed = 0,
+    url: Url = None,
+) -> None:
+    """Choose lists, depth and weight for a time budget by cross-validation on your own questions.
+
+    Writes a file of settings that a server reads when TWOFOLD_SETTINGS_FILE names it.
+    """
+    from twofold.evaluation.prepare import Source, prepare, require_extra
+    from twofold.evaluation.server import serving
+
+    require_extra("ir_measures")
+    asked = Source(source, collection, split, qrels, (), synthetic, seed)
+    asked.read()
+    session = context.obj
+    session.url = url or session.url
+    with serving(session.client, session.err, named=session.named) as client:
+        from twofold.evaluation.tuned import rendered, tuned
+
+        ready = prepare(client, asked, session.err)
+        report = tuned(
+            client,
+            ready,
+            session.err,
+            budget_ms=budget_ms,
+            percentile=percentile,
+            seed=seed,
+            made_at=datetime.now(UTC),
+        )
+    output.write_text(report.settings_file(), "utf-8")
+    if as_json:
+        typer.echo(report.model_dump_json(indent=2))
+    else:
+        session.show(rendered(report))
+    session.err.print(
+        f"Written: {output}. A server reads it with TWOFOLD_SETTINGS_FILE={output}", style="dim"
+    )
 
 
 def parse_depths(text: str) -> list[int]:

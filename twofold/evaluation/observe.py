@@ -29,8 +29,6 @@ from twofold.schema import (
 
 DEADLINE_MS = 120_000
 """So long that it is the reranker that is measured and not the patience of the caller."""
-RECALL_LIMIT = 100
-"""As a search has it that says nothing; both lists together then fit one answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +118,8 @@ def observe(
     *,
     collection: str,
     depths: Sequence[int],
-    limits: Sequence[int] = (RECALL_LIMIT,),
+    limits: Sequence[int],
+    whole: int | None = None,
     seed: int = 0,
 ) -> Iterator[Observation]:
     """Ask every query, in an order drawn from the seed.
@@ -130,17 +129,18 @@ def observe(
         judgements: Whose queries.
         collection: Where they are asked.
         depths: Of the second stage; none of them 0. None at all: it is left out.
+        whole: Depth to which every query is scored in the end; None: the greatest of `depths`.
         limits: Lengths of the lists of the first stage, of which the greatest is what is kept.
         seed: Of the order, and so of which query is asked first at which depth.
     """
     queries = list(judgements.queries.items())
     random.Random(seed).shuffle(queries)  # noqa: S311 - nothing is secret about it
+    most = (max(depths) if whole is None else whole, max(limits)) if depths else (0, max(limits))
     for turn, (query_id, text) in enumerate(queries):
         depth = depths[turn % len(depths)] if depths else 0
         limit = limits[turn // max(1, len(depths)) % len(limits)]
-        whole = (max(depths, default=0), max(limits))
         first = _ask(client, collection, text, depth, limit)
-        last = first if (depth, limit) == whole else _ask(client, collection, text, *whole)
+        last = first if (depth, limit) == most else _ask(client, collection, text, *most)
         yield Observation(
             query_id,
             [_passage(result) for result in sorted(last.results, key=_recall_rank)],

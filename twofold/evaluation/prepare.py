@@ -114,6 +114,7 @@ class Prepared:
         depths: Sequence[int],
         limits: Sequence[int],
         seed: int,
+        whole: int | None = None,
     ) -> list[Observation]:
         """Ask every query, with a bar; see `observe.observe`."""
         with bars(console) as progress:
@@ -123,6 +124,7 @@ class Prepared:
                 collection=self.collection,
                 depths=depths,
                 limits=limits,
+                whole=whole,
                 seed=seed,
             )
             total = len(self.judgements.queries)

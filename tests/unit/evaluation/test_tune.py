@@ -1,0 +1,269 @@
+"""`twofold tune` over a server whose scores make one choice the best."""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from pipelines.settings import Settings, read_settings
+from twofold.cli import main
+from twofold.evaluation import grid
+from twofold.evaluation.grid import Choice
+from twofold.evaluation.measures import measure
+from twofold.evaluation.tune import Costs
+from twofold.evaluation.tuned import TuneReport
+
+CANDIDATES = 41
+NOW = "2026-01-01T00:00:00Z"
+
+# By the rank that the first stage gives, what the reranker says; by the kind of query.
+Scores = Callable[[str, int], float]
+
+
+def best_at_20_with_weight_4(kind: str, rank: int) -> float:
+    """Deep answers want some weight and a depth that reaches 17 and not 26; first ones want little.
+
+    Recall falls evenly from 1 to 0. A `deep` answer (rank 17: recall .6, rerank .8) passes the
+    first (recall 1, rerank 0) if .8 w > .4 (1 - w): w above 1/3. A `first` answer (rerank .5) is
+    passed by rank 21 (recall .5, rerank 1) if .5 w > .5 (1 - w): w above 1/2; so depth 20 saves
+    it as well, until another of rank 11 (recall .75, rerank .9) does at w above 5/13.
+    """
+    if rank >= 26:
+        return 3.0
+    if kind == "deep":
+        return 0.8 if rank == 17 else 0.0
+    return {1: 0.5, 11: 0.8}.get(rank, 0.0)
+
+
+def backwards(kind: str, rank: int) -> float:
+    return rank / CANDIDATES
+
+
+def right(kind: str, rank: int) -> float:
+    return 1.0 if rank == (17 if kind == "deep" else 1) else 0.0
+
+
+class Server:
+    """Twofold as far as it is asked: every query has the same 41 passages, each of a document.
+
+    Attributes:
+        scores: What its reranker says.
+        weight: Of the second stage by default.
+        depth: Of the second stage by default.
+        searches: How many came.
+    """
+
+    def __init__(self, scores: Scores, *, weight: float = 0.9, depth: int = 50) -> None:
+        self.scores = scores
+        self.weight = weight
+        self.depth = depth
+        self.searches = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        match request.url.path:
+            case "/healthz":
+                return httpx.Response(200, json={"status": "ok", "version": "0.1.0"})
+            case "/documents":
+                rows = [document(rank) for rank in range(1, CANDIDATES + 1)]
+                return httpx.Response(200, json={"documents": rows, "cursor": None})
+            case "/search":
+                self.searches += 1
+                return httpx.Response(200, json=self._answer(json.loads(request.content)))
+        raise AssertionError(f"no such call: {request.url}")
+
+    def _answer(self, asked: dict) -> dict:
+        depth = asked.get("rerank", {}).get("depth") or self.depth
+        limit = asked.get("recall", {}).get("limit", 100)
+        ranks = range(1, min(limit, CANDIDATES) + 1)
+        kind = asked["query"].split()[0]
+        report = {"status": "applied", "scored": depth, "depth": depth, "model": "fake", "ms": 1}
+        return {
+            "results": [self._result(kind, rank, depth) for rank in ranks],
+            "rerank": report,
+            "timings_ms": {"rerank": 2.0 * depth, "total": 10.0 + 2.0 * depth},
+            "candidates": len(ranks),
+            "method": {
+                "recall": "",
+                "fusion": "",
+                "embedder": "fake",
+                "query_instruction": None,
+                "rerank_instruction": None,
+                "recall_limit": limit,
+                "recall_fusion": "weighted",
+                "depth": depth,
+                "weight": self.weight,
+                "calibrated": True,
+                "sparse_weight": 0.65,
+                "query_cached": False,
+            },
+        }
+
+    def _result(self, kind: str, rank: int, depth: int) -> dict:
+        recall = 1 - (rank - 1) / (CANDIDATES - 1)
+        rerank = self.scores(kind, rank) if rank <= depth else None
+        return {
+            "rank": rank,
+            "score": recall,
+            "document_id": f"d{rank}",
+            "chunk_id": f"c{rank:02}",
+            "name": f"{rank}.md",
+            "text": "",
+            "start": 0,
+            "end": 0,
+            "recall_rank": rank,
+            "scores": {"dense": recall, "sparse": None, "recall": recall, "rerank": rerank},
+            "explanation": {
+                "dense_rank": rank,
+                "recall_rank": rank,
+                "fused_rank": rank,
+                "moved": 0,
+            },
+        }
+
+
+def document(rank: int) -> dict:
+    return {
+        "id": f"d{rank}",
+        "collection": "docs",
+        "name": f"{rank}.md",
+        "media_type": "text/plain",
+        "size": 1,
+        "sha256": "0" * 64,
+        "version": 1,
+        "status": "ready",
+        "chunks": 1,
+        "created_at": NOW,
+        "updated_at": NOW,
+    }
+
+
+@pytest.fixture
+def judgements(tmp_path: Path) -> Path:
+    """Ten queries with a deep answer and ten with the first one."""
+    path = tmp_path / "mine.csv"
+    rows = [f"deep {n},d17\nfirst {n},d1" for n in range(10)]
+    path.write_text("query,document_id\n" + "\n".join(rows) + "\n", "utf-8")
+    return path
+
+
+@pytest.fixture
+def tune(judgements, tmp_path, capsys, monkeypatch):
+    """Tune over a server: its report and the settings file."""
+    monkeypatch.chdir(tmp_path)
+
+    def tune(server: Server, *arguments: str) -> tuple[TuneReport, str]:
+        command = ["tune", str(judgements), "--collection", "docs", "--json", *arguments]
+        with pytest.raises(SystemExit) as done:
+            main(command, transport=httpx.MockTransport(server))
+        out, err = capsys.readouterr()
+        assert not done.value.code, err
+        return TuneReport.model_validate_json(out), (tmp_path / "twofold.env").read_text("utf-8")
+
+    return tune
+
+
+def test_the_best_depth_and_weight_are_found_and_judged_on_queries_that_did_not_choose(tune):
+    report, _ = tune(Server(best_at_20_with_weight_4))
+    assert report.decision == "tuned"
+    assert (report.chosen.depth, report.chosen.weight) == (20, 0.4)
+    assert report.held_out == report.chosen.score == 1.0
+    assert report.default_score < 0.7
+    assert report.against_default.p < 0.001
+    assert report.sentence.startswith("Tuning helps: +1.000 nDCG@10")
+    assert len(report.folds) == 5
+
+
+def test_the_grid_costs_no_more_than_two_searches_a_query_and_one(tune):
+    server = Server(best_at_20_with_weight_4)
+    report, _ = tune(server)
+    assert report.grid > 500
+    assert server.searches <= 2 * report.queries + 1
+
+
+def test_what_does_not_fit_the_budget_is_not_chosen(tune):
+    report, _ = tune(Server(best_at_20_with_weight_4), "--budget-ms", "35")
+    assert report.chosen.depth <= 10
+    assert report.chosen.ms is not None
+    assert report.chosen.ms <= 35
+    assert not report.default.fits
+    costs = {each.depth: each.ms for each in report.best_by_depth}
+    assert (costs[0], costs[10], costs[50]) == (10.0, 30.0, 110.0)
+
+
+def test_reranking_that_hurts_is_left_out(tune):
+    report, file = tune(Server(backwards))
+    assert report.decision == "without"
+    assert report.chosen.depth == 0
+    assert report.sentence.startswith("Reranking does not help here:")
+    assert "TWOFOLD_RERANK_DEPTH=0" in file
+    assert "TWOFOLD_RERANK_WEIGHT" not in file
+
+
+def test_a_default_that_is_as_good_is_kept(tune):
+    report, file = tune(Server(right, weight=0.6, depth=20), "--budget-ms", "500")
+    assert report.decision == "default"
+    assert report.chosen == report.default
+    assert "The default is as good" in file
+    assert "TWOFOLD_RERANK_DEPTH=20\nTWOFOLD_RERANK_WEIGHT=0.6\n" in file
+
+
+def test_a_server_reads_the_file_that_was_written(tune, tmp_path, monkeypatch):
+    tune(Server(best_at_20_with_weight_4))
+    monkeypatch.setenv("TWOFOLD_SETTINGS_FILE", str(tmp_path / "twofold.env"))
+    settings = read_settings()
+    assert (settings.rerank_depth, settings.rerank_weight) == (20, 0.4)
+    assert settings.recall_fusion == "weighted"
+    monkeypatch.setenv("TWOFOLD_RERANK_DEPTH", "7")
+    assert read_settings().rerank_depth == 7
+    assert Settings.model_fields["recall_limit"].default is None
+
+
+def test_a_budget_that_nothing_fits_is_refused(judgements, capsys, tmp_path):
+    output = tmp_path / "out.env"
+    command = ["tune", str(judgements), "-c", "docs", "-o", str(output), "--budget-ms", "5"]
+    with pytest.raises(SystemExit) as done:
+        main(command, transport=httpx.MockTransport(Server(right)))
+    assert done.value.code == 2
+    assert "the fastest search takes 10 ms" in " ".join(capsys.readouterr().err.split())
+    assert not output.exists()
+
+
+def test_too_few_queries_are_refused(tmp_path, capsys):
+    path = tmp_path / "few.csv"
+    path.write_text("query,document_id\ndeep,d17\n", "utf-8")
+    with pytest.raises(SystemExit) as done:
+        main(["tune", str(path), "-c", "docs"], transport=httpx.MockTransport(Server(right)))
+    assert done.value.code == 2
+    assert "1 queries cannot be divided into 5 parts" in " ".join(capsys.readouterr().err.split())
+
+
+# --- The parts ------------------------------------------------------------------------------
+
+
+def made_up() -> Iterator[tuple[list[str], dict[str, int]]]:
+    rng = random.Random(5)
+    for _ in range(200):
+        documents = [f"d{n}" for n in rng.sample(range(30), rng.randint(1, 25))]
+        relevant = {f"d{n}": rng.randint(1, 3) for n in rng.sample(range(30), rng.randint(1, 14))}
+        yield documents, relevant
+
+
+def test_ndcg_is_that_of_ir_measures():
+    for documents, relevant in made_up():
+        expected = measure({"q": relevant}, {"q": documents})["nDCG@10"]["q"]
+        assert grid.ndcg(documents, relevant) == pytest.approx(expected)
+
+
+def test_the_default_is_always_in_the_grid():
+    default = Choice(70, "rrf", 17, 0.33)
+    assert default in grid.choices(default, limits=[20], depths=[5])
+
+
+def test_the_time_of_a_choice_is_made_of_what_was_measured_of_its_stages():
+    costs = Costs({100: [10.0, 20.0]}, {20: [30.0, 50.0]}, percent=50)
+    assert costs(Choice(100, "weighted", 20, 0.5)) == 50.0  # of 40, 50, 60, 70
+    assert costs(Choice(100, "weighted", 0, 0.0)) == 10.0
+    assert costs(Choice(100, "weighted", 30, 0.5)) is None
