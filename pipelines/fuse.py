@@ -4,8 +4,9 @@
     ranked = rank_fused(recalled, outcome, profile=reranker.profile, fusion=request.fusion)
 
 Everything here is pure. Scores of different origin become comparable by min-max normalisation
-over the candidates of one query; on the collections of `make bench-quality` sums of such scores
-rank better than reciprocal ranks do. Equal scores are ordered by chunk id, so that the same
+over the candidates of one query, and a list counts by how far its best score stands out from its
+last; on the collections of `make bench-quality` sums of such scores rank better than reciprocal
+ranks do. Equal scores are ordered by chunk id, so that the same
 candidates give the same order, whatever order they come in.
 """
 
@@ -20,8 +21,11 @@ from numpy.typing import ArrayLike, NDArray
 from pipelines.ports import Candidate, RerankOutcome, RerankProfile
 from twofold.schema import Fusion, RecallFusion, RecallMode
 
-SPARSE_WEIGHT = 0.65
-"""What a normalised BM25 score counts beside a normalised cosine."""
+SPARSE_WEIGHT = 0.5
+"""What a normalised BM25 score counts beside a normalised cosine where both lists stand out."""
+DENSE_TRUST, SPARSE_TRUST = 2, 4
+"""How fast a list loses its say when its best score stands out less: powers of its contrast.
+These and the weight are what `make bench-quality` chooses; each collection agrees with the rest."""
 RRF_K = 60
 """The constant of reciprocal rank fusion, as in the paper."""
 DECIMALS = 6
@@ -113,10 +117,11 @@ def recall_scores(dense: ArrayLike, sparse: ArrayLike, fusion: RecallFusion = "w
 
     A list without any candidate was not asked for, and counts nothing.
 
-    - `weighted`: (dense + 0.65 sparse) / 1.65, each normalised. What is missing from a list (NaN)
-      counts as the lowest in it: it would have come later. But a BM25 list that is shorter than
-      the dense one has every chunk with a word of the query, so that there the rest counts as the
-      0 that it is.
+    - `weighted`: (a dense + b sparse) / (a + b), each normalised, where a is the square of the
+      dense list's contrast and b half the fourth power of the other's (`contrast`). What is
+      missing from a list (NaN) counts as the lowest in it: it would have come later. But a BM25
+      list that is shorter than the dense one has every chunk with a word of the query, so that
+      there the rest counts as the 0 that it is.
     - `rrf`: the sum of reciprocal ranks, divided by the greatest that it can be.
     - `dbsf`: the mean of scores normalised by their distribution.
     """
@@ -137,14 +142,34 @@ def recall_scores(dense: ArrayLike, sparse: ArrayLike, fusion: RecallFusion = "w
 def _weighted_lists(dense: Floats, sparse: Floats) -> Floats:
     if 0 < _listed(sparse) < _listed(dense):
         sparse = np.nan_to_num(sparse)
-    asked = [
-        (scores, weight)
-        for scores, weight in ((dense, 1.0), (sparse, SPARSE_WEIGHT))
+    weighed = [
+        (scores, weight, weight * contrast(scores) ** trust)
+        for scores, weight, trust in (
+            (dense, 1.0, DENSE_TRUST),
+            (sparse, SPARSE_WEIGHT, SPARSE_TRUST),
+        )
         if _listed(scores)
     ]
-    total = sum(weight for _, weight in asked)
-    parts = [np.nan_to_num(min_max(scores)) * (weight / total) for scores, weight in asked]
+    total = sum(weight for _, _, weight in weighed)
+    if total == 0.0:  # neither list prefers anything: as if both stood out
+        weighed = [(scores, weight, weight) for scores, weight, _ in weighed]
+        total = sum(weight for _, _, weight in weighed)
+    parts = [np.nan_to_num(min_max(scores)) * (weight / total) for scores, _, weight in weighed]
     return np.sum(parts, axis=0) if parts else np.zeros_like(dense)
+
+
+def contrast(scores: ArrayLike) -> float:
+    """How far the best of a list stands out: 1 - lowest / greatest, in 0..1; NaN is left out.
+
+    Zero is what a passage gets that has nothing to do with the query, for a cosine and for BM25,
+    so a list whose last score is near its best one cannot tell its candidates apart: the cosines
+    of a model that does not know the language, or BM25 where all share the same common words.
+    Score dispersion as a sign of a list's quality: Shtok, Kurland, Carmel, Raiber and Markovits,
+    "Predicting Query Performance by Query-Drift Estimation", TOIS 2012.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    low, high = np.nanmin(values), np.nanmax(values)
+    return float(np.clip(1 - low / high, 0.0, 1.0)) if high > 0 else 0.0
 
 
 def fused_scores(
@@ -188,7 +213,11 @@ def recall_formula(mode: RecallMode, fusion: RecallFusion) -> str:
         return f"({' + '.join(f'by_distribution({each})' for each in lists)}) / {len(lists)}"
     if len(lists) == 1:
         return f"min_max({lists[0]})"
-    return f"(min_max(dense) + {SPARSE_WEIGHT} * min_max(bm25)) / {1 + SPARSE_WEIGHT}"
+    return (
+        "(a * min_max(dense) + b * min_max(bm25)) / (a + b), "
+        f"a = contrast(dense)^{DENSE_TRUST}, b = {SPARSE_WEIGHT} * contrast(bm25)^{SPARSE_TRUST}, "
+        "contrast = 1 - lowest / greatest"
+    )
 
 
 def fusion_formula(profile: RerankProfile, fusion: Fusion) -> str:

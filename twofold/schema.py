@@ -412,9 +412,10 @@ def filter_conditions(tree: Filter) -> int:
 class Recall(_Request):
     """The first stage: which lists are searched, how wide, and how they become one order.
 
-    `weighted`: the sum of normalised scores, BM25 with less weight than cosine. `rrf`: reciprocal
-    rank fusion (Cormack et al., SIGIR 2009; k = 60), scaled to 0..1. `dbsf`: distribution-based
-    score fusion (Mazzeschi, 2023), the mean of scores normalised by mean and deviation.
+    `weighted`: the sum of normalised scores, each list by how far its best stands out. `rrf`:
+    reciprocal rank fusion (Cormack et al., SIGIR 2009; k = 60), scaled to 0..1. `dbsf`:
+    distribution-based score fusion (Mazzeschi, 2023), the mean of scores normalised by mean and
+    deviation.
     """
 
     mode: RecallMode = "hybrid"

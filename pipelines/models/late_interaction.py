@@ -54,7 +54,7 @@ class LateInteractionReranker:
     """
 
     name = f"late-interaction:{NAME}"
-    profile = RerankProfile(depth=20, weight=0.6, calibrated=True)
+    profile = RerankProfile(depth=20, weight=0.5, calibrated=True)
 
     def __init__(self, model: MiniLm, *, cache_bytes: int = CACHE_BYTES) -> None:
         self._model = model

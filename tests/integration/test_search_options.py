@@ -183,7 +183,7 @@ async def test_an_explanation_agrees_with_the_scores(client: httpx.AsyncClient) 
         assert why["moved"] == each["recall_rank"] - each["rank"]
     method = found["method"]
     assert method["embedder"] == "words-64"
-    assert method["recall"] == "(min_max(dense) + 0.65 * min_max(bm25)) / 1.65"
+    assert method["recall"].startswith("(a * min_max(dense) + b * min_max(bm25)) / (a + b), a = ")
     assert method["fusion"] == "0.5 * rerank + 0.5 * recall"
     assert (await search(client, "rye dough"))["method"] is None
 
@@ -203,7 +203,7 @@ async def test_the_first_stage_fuses_as_it_is_told(client: httpx.AsyncClient, fu
         client, "rye dough", recall={"fusion": fusion}, rerank={"enabled": False}, explain=True
     )
     assert found["results"][0]["document_id"] in {"rye", "rye again"}
-    marks = {"weighted": "0.65", "rrf": "rank_dense", "dbsf": "by_distribution"}
+    marks = {"weighted": "contrast", "rrf": "rank_dense", "dbsf": "by_distribution"}
     assert marks[fusion] in found["method"]["recall"]
 
 

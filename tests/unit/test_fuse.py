@@ -13,6 +13,7 @@ from pipelines.fuse import (
     Fused,
     Recalled,
     by_distribution,
+    contrast,
     fused_scores,
     min_max,
     rank_fused,
@@ -65,26 +66,50 @@ def fuse(
 # --- The first stage ------------------------------------------------------------------------
 
 
-def test_both_lists_are_stretched_over_0_to_1_and_weighed():
-    # dense 0.3 0.5 0.7 -> 0 0.5 1; sparse 2 8 10 -> 0 0.75 1, times 0.65; all over 1.65
-    scores = recall_scores([0.7, 0.5, 0.3], [2.0, 10.0, 8.0])
-    np.testing.assert_allclose(scores, [1 / 1.65, 1.15 / 1.65, 0.75 * 0.65 / 1.65])
+def test_both_lists_are_stretched_over_0_to_1_and_weighed_by_their_contrast():
+    # dense 0.4 0.6 0.8 -> 0 0.5 1, contrast 1 - 0.4 / 0.8 = 0.5, squared 0.25
+    # sparse 2 8 10 -> 0 0.75 1, contrast 1 - 2 / 10 = 0.8, to the fourth 0.4096, half of it 0.2048
+    a, b = 0.25, 0.2048
+    scores = recall_scores([0.8, 0.6, 0.4], [2.0, 10.0, 8.0])
+    np.testing.assert_allclose(scores, np.array([a, 0.5 * a + b, 0.75 * b]) / (a + b))
 
 
 def test_what_is_missing_from_a_list_counts_as_its_lowest():
-    scores = recall_scores([0.7, 0.3, NAN], [NAN, 10.0, 8.0])
-    np.testing.assert_allclose(scores, [1 / 1.65, 0.65 / 1.65, 0])
+    a, b = 0.25, 0.5 * 0.5**4
+    scores = recall_scores([0.8, 0.4, NAN], [NAN, 10.0, 5.0])
+    np.testing.assert_allclose(scores, [a / (a + b), b / (a + b), 0])
 
 
 def test_the_one_chunk_that_has_the_word_gains_by_it():
     # The BM25 list is shorter than the dense one: it is complete, and the rest has BM25 0.
-    scores = recall_scores([0.7, 0.6, 0.3], [NAN, 3.0, NAN])
-    np.testing.assert_allclose(scores, [1 / 1.65, (0.75 + 0.65) / 1.65, 0])
+    scores = recall_scores([0.8, 0.7, 0.4], [NAN, 3.0, NAN])
+    np.testing.assert_allclose(scores, [0.25 / 0.75, (0.75 * 0.25 + 0.5) / 0.75, 0])
 
 
 def test_a_weak_match_in_a_complete_list_keeps_its_part():
-    scores = recall_scores([0.9, 0.5, 0.1], [8.0, 2.0, NAN])
-    np.testing.assert_allclose(scores, [1, (0.5 + 0.25 * 0.65) / 1.65, 0])
+    scores = recall_scores([0.8, 0.6, 0.4], [8.0, 2.0, NAN])
+    np.testing.assert_allclose(scores, [1, (0.5 * 0.25 + 0.25 * 0.5) / 0.75, 0])
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([0.9, 0.6, 0.3], 2 / 3),
+        ([0.5, 0.5], 0.0),
+        ([0.4, NAN, -0.1], 1.0),
+        ([-0.1, -0.3], 0.0),
+        ([7.0], 0.0),
+    ],
+)
+def test_contrast_is_how_far_the_best_stands_out(scores, expected):
+    assert contrast(scores) == pytest.approx(expected)
+
+
+def test_a_list_that_cannot_tell_its_candidates_apart_has_little_say():
+    blurred = recall_scores([0.82, 0.81, 0.80], [2.0, 5.0, 20.0])
+    assert list(np.argsort(-blurred)) == [2, 1, 0]
+    common = recall_scores([0.8, 0.5, 0.2], [5.0, 5.1, 5.2])
+    assert list(np.argsort(-common)) == [0, 1, 2]
 
 
 def test_a_list_that_was_not_asked_for_counts_nothing():
