@@ -4,16 +4,21 @@ Every collection of ../shared/collections (BEIR layout) is cut into passages as 
 embedded, put into the embedded store and searched through `pipelines.search`. A document stands
 where its best passage does. The models are those that TWOFOLD_EMBEDDER and TWOFOLD_RERANKER name.
 
-    python benchmarks/quality.py [NAMES...]          scifact cranfield cosqa xquad/en
+Each question is asked once as users do, and once widely; all stages, and the fusions that
+`loo.py` chooses among, are then computed from the scores of the wide answer. What was measured
+stays in the results, so that a run of some collections adds to those of others.
+
+    python benchmarks/quality.py [NAMES...] [--every N]     scifact xquad/de xquad/en:zh ...
+
+`xquad/en:zh` puts the English questions to the Chinese documents; `--every 5` asks each fifth.
 """
 
 import asyncio
 import itertools
 import json
-import math
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,9 +26,9 @@ from typing import Annotated
 
 import ir_measures
 import matplotlib as mpl
-import numpy as np
 import typer
 from ir_measures import Qrel, ScoredDoc, nDCG
+from leave_one_out import GRID, Found, Row, by_stage, documents, fused_by, tables
 from measure import RESULTS, machine, save
 from rich.console import Console
 from rich.progress import Progress
@@ -42,27 +47,25 @@ from pipelines.query_vectors import QueryVectors
 from pipelines.search import Search
 from pipelines.settings import Settings
 from pipelines.store.edge import EdgeStore
-from twofold.schema import MAX_LIMIT, Document, Result, SearchRequest, SearchResponse
+from twofold.schema import MAX_LIMIT, Document, SearchRequest, SearchResponse
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 COLLECTIONS = Path(__file__).parents[2] / "shared" / "collections"
-NAMES = ("scifact", "cranfield", "cosqa", "xquad/en")
+NAMES = (
+    *("scifact", "cranfield", "cosqa", "xquad/en", "xquad/de", "xquad/zh", "xquad/ar"),
+    *("xquad/en:de", "xquad/de:en", "xquad/en:zh", "xquad/zh:en", "xquad/en:ar", "xquad/ar:en"),
+    *("xquad/de:zh", "xquad/zh:de", "xquad/de:ar", "xquad/ar:de", "xquad/zh:ar", "xquad/ar:zh"),
+)
 BATCH = 256
 MEASURE = nDCG @ 10
 TENANT = "benchmark"
 STORED = "judged"
-RERANK_OFF = {"rerank": {"enabled": False}}
-WAYS: dict[str, dict[str, object]] = {
-    "BM25": {"recall": {"mode": "sparse"}, **RERANK_OFF},
-    "dense": {"recall": {"mode": "dense"}, **RERANK_OFF},
-    "recall": RERANK_OFF,
-    "rerank": {"fusion": {"method": "rerank"}},
-    "fused": {},
-}
-"""What a request says for each: one list alone, both of them, the second stage alone on the head
-of those, and the default."""
+DEADLINE_MS = 60_000
+"""What is measured here is order: nothing may come too late."""
+DEEPEST = 40
+"""Candidates that the second stage scores in a wide answer, so that other orders find theirs."""
 STAGES = ("BM25", "dense", "RRF", "recall", "rerank", "fused")
 
 console = Console()
@@ -78,52 +81,66 @@ class Judged:
     qrels: list[Qrel]
 
     @classmethod
-    def load(cls, name: str) -> "Judged":
-        """Read the BEIR layout; questions without a relevant document are left out."""
-        folder = COLLECTIONS / name
-        rows = (folder / "qrels" / "test.tsv").read_text("utf-8").splitlines()[1:]
+    def load(cls, name: str, every: int = 1) -> "Judged":
+        """Read the BEIR layout; questions without a relevant document are left out.
+
+        `xquad/en:zh` has the questions of `xquad/en` and the documents of `xquad/zh`.
+        """
+        asked, _, other = name.partition(":")
+        queries = COLLECTIONS / asked
+        documents = queries.parent / other if other else queries
+        rows = (queries / "qrels" / "test.tsv").read_text("utf-8").splitlines()[1:]
         qrels = [Qrel(query, doc, int(gain)) for query, doc, gain in map(str.split, rows)]
         relevant = {qrel.query_id for qrel in qrels if qrel.relevance > 0}
+        texts = {row["_id"]: row["text"] for row in _rows(queries / "queries.jsonl")}
+        kept = [query for query in texts if query in relevant][::every]
         return cls(
             name=name,
-            parsed={row["_id"]: _parsed(row) for row in _rows(folder / "corpus.jsonl")},
-            queries={
-                row["_id"]: row["text"]
-                for row in _rows(folder / "queries.jsonl")
-                if row["_id"] in relevant
-            },
-            qrels=[qrel for qrel in qrels if qrel.query_id in relevant],
+            parsed={row["_id"]: _parsed(row) for row in _rows(documents / "corpus.jsonl")},
+            queries={query: texts[query] for query in kept},
+            qrels=[qrel for qrel in qrels if qrel.query_id in set(kept)],
         )
 
 
 def main(
     names: Annotated[list[str] | None, typer.Argument(help="Folders of collections.")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Ask each so-manieth question.")] = 1,
 ) -> None:
     """Rank, judge, show."""
     models = chosen_models(Settings())
-    found = [name for name in names or NAMES if (COLLECTIONS / name / "corpus.jsonl").exists()]
+    found = [name for name in names or NAMES if (COLLECTIONS / name.partition(":")[0]).is_dir()]
     if missing := set(names or NAMES) - set(found):
         console.print(f"Not in {COLLECTIONS}, left out: {', '.join(sorted(missing))}")
     if not found:
         raise typer.Exit(code=1)
-    rows = {name: asyncio.run(judge(Judged.load(name), models)) for name in found}
     report = {
         "benchmark": "B9",
         "measure": str(MEASURE),
         "embedder": models.embedder.name,
         "reranker": models.reranker.name if models.reranker else None,
-        "sparse_weight": fuse.SPARSE_WEIGHT,
+        "trust": str(fuse.TRUST),
         "profile": str(models.reranker.profile) if models.reranker else None,
-        "machine": machine(),
-        "collections": rows,
     }
-    show(rows)
-    console.print(f"written: {save('quality', report)}")
-    draw(rows, RESULTS / "quality.png")
+    for name in found:
+        row = asyncio.run(judge(Judged.load(name, every), models))
+        rows = _in_order({**kept(report), name: row})
+        save("quality", {**report, "collections": rows})
+        draw(rows, RESULTS / "quality.png")
+        write_tables(rows, RESULTS / "quality.md")
+        show(rows)
+    console.print(f"written: {RESULTS / 'quality.json'}, quality.md, quality.png")
 
 
-async def judge(judged: Judged, models: Models) -> dict[str, float]:
-    """nDCG@10 of every stage, and what a search took."""
+def kept(report: dict[str, object]) -> dict[str, Row]:
+    """What earlier runs with the same models and formulas have measured."""
+    path = RESULTS / "quality.json"
+    before = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    same = all(before.get(key) == value for key, value in report.items())
+    return before["collections"] if same else {}
+
+
+async def judge(judged: Judged, models: Models) -> Row:
+    """nDCG@10 of every stage, of every formula of the grid, and what a search took."""
     with tempfile.TemporaryDirectory() as folder, Progress(console=console) as progress:
         store = EdgeStore.open(Path(folder))
         reranker = rerank_queue(models.reranker, max_pairs=4_096)
@@ -133,21 +150,27 @@ async def judge(judged: Judged, models: Models) -> dict[str, float]:
             answers = Answers(store, sparse, MemoryRankings(max_bytes=0, ttl_s=1.0))
             queries = QueryVectors(LocalQueryEmbedder(models.embedder))
             search = Search(store, queries, sparse, reranker, answers)
-            runs, milliseconds = await ask(search, judged, progress)
+            found, runs, milliseconds = await ask(search, judged, progress)
         finally:
             await reranker.close()
             await store.close()
-    figures = {
-        stage: round(float(ir_measures.calc_aggregate([MEASURE], judged.qrels, run)[MEASURE]), 4)
-        for stage, run in runs.items()
-    }
+    depth = reranker.profile.depth
+    for stage, orders in by_stage(found, depth).items():
+        runs[stage] = orders
     return {
         "documents": len(judged.parsed),
         "passages": chunks,
         "queries": len(judged.queries),
-        **figures,
+        **{stage: measured(judged, runs[stage]) for stage in STAGES},
         "search_p50_ms": round(statistics.median(milliseconds), 1),
+        "machine": machine(),
+        "grid": [measured(judged, fused_by(found, each, depth)) for each in GRID],
     }
+
+
+def measured(judged: Judged, run: Sequence[ScoredDoc]) -> float:
+    """The mean over the questions."""
+    return round(float(ir_measures.calc_aggregate([MEASURE], judged.qrels, run)[MEASURE]), 4)
 
 
 async def fill(store: EdgeStore, judged: Judged, models: Models, progress: Progress) -> int:
@@ -182,42 +205,26 @@ async def fill(store: EdgeStore, judged: Judged, models: Models, progress: Progr
 
 async def ask(
     search: Search, judged: Judged, progress: Progress
-) -> tuple[dict[str, list[ScoredDoc]], list[float]]:
-    """Put every question in every way: the runs by stage, and how long whole searches took."""
-    runs: dict[str, list[ScoredDoc]] = {stage: [] for stage in STAGES}
-    milliseconds = []
+) -> tuple[list[Found], dict[str, list[ScoredDoc]], list[float]]:
+    """Put every question: what both stages found, the order of the default, how long it took."""
+    wide = {"rerank": {"depth": DEEPEST}}
+    found, fused, milliseconds = [], [], []
     for query_id, text in progress.track(
         judged.queries.items(), description=f"{judged.name}: searching"
     ):
-        answers = {stage: await _answer(search, text, way) for stage, way in WAYS.items()}
-        ranked = {stage: answer.results for stage, answer in answers.items()}
-        ranked["RRF"] = by_reciprocal_ranks(ranked["recall"])
-        for stage, results in ranked.items():
-            runs[stage] += documents(query_id, results)
-        milliseconds.append(answers["fused"].timings_ms.total)
-    return runs, milliseconds
+        answer = await _answer(search, text, {})
+        fused += documents(query_id, [result.name for result in answer.results])
+        milliseconds.append(answer.timings_ms.total)
+        found.append(Found.of(query_id, (await _answer(search, text, wide)).results))
+    return found, {"fused": fused}, milliseconds
 
 
 async def _answer(search: Search, text: str, way: dict[str, object]) -> SearchResponse:
-    body = {"query": text, "collection": STORED, "limit": MAX_LIMIT, **way}
-    return await search(TENANT, SearchRequest.model_validate(body))
+    body = {"query": text, "collection": STORED, "limit": MAX_LIMIT, "deadline_ms": DEADLINE_MS}
+    return await search(TENANT, SearchRequest.model_validate({**body, **way}))
 
 
-def by_reciprocal_ranks(results: Sequence[Result]) -> list[Result]:
-    """The same candidates in the order that Cormack et al. would give them."""
-    dense = [_or_nan(result.scores.dense) for result in results]
-    sparse = [_or_nan(result.scores.sparse) for result in results]
-    scores = fuse.reciprocal_ranks(dense) + fuse.reciprocal_ranks(sparse)
-    return [results[index] for index in np.argsort(-scores, kind="stable")]
-
-
-def documents(query_id: str, results: Sequence[Result]) -> list[ScoredDoc]:
-    """The documents of a ranking, each at its best passage."""
-    order = dict.fromkeys(result.name for result in results)
-    return [ScoredDoc(query_id, name, -float(rank)) for rank, name in enumerate(order)]
-
-
-def show(rows: dict[str, dict[str, float]]) -> None:
+def show(rows: Mapping[str, Row]) -> None:
     """A table: collections down, stages across."""
     table = Table(title=f"{MEASURE}")
     for column in ("collection", "passages", *STAGES, "p50 ms"):
@@ -232,7 +239,7 @@ def show(rows: dict[str, dict[str, float]]) -> None:
     console.print(table)
 
 
-def draw(rows: dict[str, dict[str, float]], path: Path) -> None:
+def draw(rows: Mapping[str, Row], path: Path) -> None:
     """Bars: the stages of each collection side by side."""
     figure, axes = plt.subplots(figsize=(9, 4))
     width = 0.8 / len(STAGES)
@@ -245,6 +252,15 @@ def draw(rows: dict[str, dict[str, float]], path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150, bbox_inches="tight")
     plt.close(figure)
+
+
+def write_tables(rows: Mapping[str, Row], path: Path) -> None:
+    """The stages, and the formulas that the others would have chosen for each, in Markdown."""
+    path.write_text("\n".join(tables(rows, STAGES)), encoding="utf-8")
+
+
+def _in_order(rows: Mapping[str, Row]) -> dict[str, Row]:
+    return {name: rows[name] for name in NAMES if name in rows}
 
 
 def _chunks(chunker: Chunker, judged: Judged, document: Document) -> Iterator[Chunk]:
@@ -265,10 +281,6 @@ def _parsed(row: dict[str, str]) -> Parsed:
 def _rows(path: Path) -> Iterator[dict[str, str]]:
     with path.open(encoding="utf-8") as lines:
         yield from map(json.loads, lines)
-
-
-def _or_nan(score: float | None) -> float:
-    return math.nan if score is None else score
 
 
 if __name__ == "__main__":

@@ -21,17 +21,31 @@ from numpy.typing import ArrayLike, NDArray
 from pipelines.ports import Candidate, RerankOutcome, RerankProfile
 from twofold.schema import Fusion, RecallFusion, RecallMode
 
-SPARSE_WEIGHT = 0.5
-"""What a normalised BM25 score counts beside a normalised cosine where both lists stand out."""
-DENSE_TRUST, SPARSE_TRUST = 2, 4
-"""How fast a list loses its say when its best score stands out less: powers of its contrast.
-These and the weight are what `make bench-quality` chooses; each collection agrees with the rest."""
 RRF_K = 60
 """The constant of reciprocal rank fusion, as in the paper."""
 DECIMALS = 6
 """Of a score: what float32 carries. Rounding before sorting keeps noise from making an order."""
 
 Floats: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What both lists of the first stage count beside each other, as `make bench-quality` found.
+
+    Attributes:
+        dense: The power of its contrast that a list of cosines counts with.
+        sparse: The same for BM25: its scores have no background that is the same for all queries,
+            so it loses its say faster.
+        sparse_weight: What BM25 counts beside cosines where both stand out.
+    """
+
+    dense: float = 2.0
+    sparse: float = 4.0
+    sparse_weight: float = 0.5
+
+
+TRUST = Trust()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +126,12 @@ def rank_fused(
     return _descending(ranked)
 
 
-def recall_scores(dense: ArrayLike, sparse: ArrayLike, fusion: RecallFusion = "weighted") -> Floats:
+def recall_scores(
+    dense: ArrayLike,
+    sparse: ArrayLike,
+    fusion: RecallFusion = "weighted",
+    trust: Trust = TRUST,
+) -> Floats:
     """One score from both lists of the first stage; [n] in 0..1, in input order.
 
     A list without any candidate was not asked for, and counts nothing.
@@ -127,7 +146,7 @@ def recall_scores(dense: ArrayLike, sparse: ArrayLike, fusion: RecallFusion = "w
     """
     lists = [np.asarray(scores, dtype=np.float64) for scores in (dense, sparse)]
     if fusion == "weighted":
-        return _weighted_lists(*lists)
+        return _weighted_lists(lists[0], lists[1], trust)
     asked = [scores for scores in lists if _listed(scores)]
     if not asked:
         return np.zeros_like(lists[0])
@@ -139,22 +158,22 @@ def recall_scores(dense: ArrayLike, sparse: ArrayLike, fusion: RecallFusion = "w
     return mean
 
 
-def _weighted_lists(dense: Floats, sparse: Floats) -> Floats:
+def _weighted_lists(dense: Floats, sparse: Floats, trust: Trust) -> Floats:
     if 0 < _listed(sparse) < _listed(dense):
         sparse = np.nan_to_num(sparse)
-    weighed = [
-        (scores, weight, weight * contrast(scores) ** trust)
-        for scores, weight, trust in (
-            (dense, 1.0, DENSE_TRUST),
-            (sparse, SPARSE_WEIGHT, SPARSE_TRUST),
+    asked = [
+        (scores, weight, weight * contrast(scores) ** power)
+        for scores, weight, power in (
+            (dense, 1.0, trust.dense),
+            (sparse, trust.sparse_weight, trust.sparse),
         )
         if _listed(scores)
     ]
-    total = sum(weight for _, _, weight in weighed)
+    total = sum(earned for _, _, earned in asked)
     if total == 0.0:  # neither list prefers anything: as if both stood out
-        weighed = [(scores, weight, weight) for scores, weight, _ in weighed]
-        total = sum(weight for _, _, weight in weighed)
-    parts = [np.nan_to_num(min_max(scores)) * (weight / total) for scores, _, weight in weighed]
+        asked = [(scores, weight, weight) for scores, weight, _ in asked]
+        total = sum(weight for _, weight, _ in asked)
+    parts = [np.nan_to_num(min_max(scores)) * (earned / total) for scores, _, earned in asked]
     return np.sum(parts, axis=0) if parts else np.zeros_like(dense)
 
 
@@ -215,7 +234,8 @@ def recall_formula(mode: RecallMode, fusion: RecallFusion) -> str:
         return f"min_max({lists[0]})"
     return (
         "(a * min_max(dense) + b * min_max(bm25)) / (a + b), "
-        f"a = contrast(dense)^{DENSE_TRUST}, b = {SPARSE_WEIGHT} * contrast(bm25)^{SPARSE_TRUST}, "
+        f"a = contrast(dense)^{TRUST.dense:g}, "
+        f"b = {TRUST.sparse_weight:g} * contrast(bm25)^{TRUST.sparse:g}, "
         "contrast = 1 - lowest / greatest"
     )
 
