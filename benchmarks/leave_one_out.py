@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipelines import fuse
 from pipelines.ports import RerankProfile
-from twofold.schema import Fusion, Result
+from twofold.schema import Fusion, Result, Trust
 
 Floats: TypeAlias = NDArray[np.float64]
 Row: TypeAlias = dict[str, Any]
@@ -28,7 +28,7 @@ Row: TypeAlias = dict[str, Any]
 class Formula:
     """One way to put three scores together."""
 
-    trust: fuse.Trust
+    trust: Trust
     rerank: float
 
     def __str__(self) -> str:
@@ -40,7 +40,7 @@ class Formula:
 
 
 GRID = [
-    Formula(fuse.Trust(dense, sparse, weight), rerank)
+    Formula(Trust(dense=dense, sparse=sparse, sparse_weight=weight), rerank)
     for (dense, sparse, weights), rerank in itertools.product(
         (
             (0, 0, (0.3, 0.65, 1.0)),

@@ -118,7 +118,7 @@ def main(
         "measure": str(MEASURE),
         "embedder": models.embedder.name,
         "reranker": models.reranker.name if models.reranker else None,
-        "trust": str(fuse.TRUST),
+        "trust": repr(fuse.TRUST),
         "profile": str(models.reranker.profile) if models.reranker else None,
     }
     for name in found:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipelines.ports import Candidate, RerankOutcome, RerankProfile
-from twofold.schema import Fusion, RecallFusion, RecallMode
+from twofold.schema import Fusion, RecallFusion, RecallMode, Trust
 
 RRF_K = 60
 """The constant of reciprocal rank fusion, as in the paper."""
@@ -29,23 +29,9 @@ DECIMALS = 6
 Floats: TypeAlias = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """What both lists of the first stage count beside each other, as `make bench-quality` found.
-
-    Attributes:
-        dense: The power of its contrast that a list of cosines counts with.
-        sparse: The same for BM25: its scores have no background that is the same for all queries,
-            so it loses its say faster.
-        sparse_weight: What BM25 counts beside cosines where both stand out.
-    """
-
-    dense: float = 2.0
-    sparse: float = 4.0
-    sparse_weight: float = 0.5
-
-
-TRUST = Trust()
+TRUST = Trust(dense=2.0, sparse=4.0, sparse_weight=0.5)
+"""Found by `make bench-quality`. The background of BM25 differs from query to query, so its list
+loses its say faster than that of cosines."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ class Search:
             depth=request.rerank.depth or profile.depth,
             weight=profile.weight if weight is None else weight,
             calibrated=profile.calibrated,
-            sparse_weight=fuse.SPARSE_WEIGHT,
+            trust=fuse.TRUST,
             query_cached=found.query_cached,
         )
 

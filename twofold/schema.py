@@ -607,6 +607,17 @@ class Timings(_Response):
     total: float = 0.0
 
 
+class Trust(_Response):
+    """What both lists of the first stage count beside each other in a weighted sum.
+
+    A list counts by a power of its contrast, 1 - lowest / greatest: how far its best stands out.
+    """
+
+    dense: float = Field(description="The power for cosines.")
+    sparse: float = Field(description="The power for BM25.")
+    sparse_weight: float = Field(description="Of BM25 beside cosines where both stand out.")
+
+
 class Method(_Response):
     """What was computed for an answer, with every choice that the request had left open."""
 
@@ -622,7 +633,7 @@ class Method(_Response):
     calibrated: bool = Field(
         description="Whether its scores count as they are; else stretched over 0..1."
     )
-    sparse_weight: float = Field(description="Of BM25 beside the cosine in a weighted sum.")
+    trust: Trust
     query_cached: bool = Field(description="Whether the query's vector was known from before.")
 
 

@@ -249,7 +249,7 @@ def test_runs_that_are_computed_are_those_that_the_server_gives_when_it_is_asked
             assert len(clean) >= 2
             for limit in clean[:3]:
                 shorter = replay.recalled(
-                    whole, limit=limit, fusion="weighted", sparse_weight=each.method.sparse_weight
+                    whole, limit=limit, fusion="weighted", trust=each.method.trust
                 )
                 assert ids(shorter) == asked(recall={"limit": limit}, rerank=off)
 

@@ -14,6 +14,7 @@ from twofold.schema import (
     Scores,
     SearchResponse,
     Timings,
+    Trust,
 )
 
 FILLER = "Nothing of interest is said here. " * 30
@@ -102,7 +103,7 @@ def test_an_explanation_shows_the_rank_in_every_order_and_the_formulas():
         depth=20,
         weight=0.6,
         calibrated=True,
-        sparse_weight=0.65,
+        trust=Trust(dense=2.0, sparse=4.0, sparse_weight=0.5),
         query_cached=False,
     )
     out = shown(results_table(explained))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from twofold.evaluation.observe import Observation, Passage
-from twofold.schema import Method, RecallFusion
+from twofold.schema import Method, RecallFusion, Trust
 
 RRF_K = 60
 DECIMALS = 1_000_000
@@ -45,12 +45,12 @@ def sparse(passages: Iterable[Passage]) -> list[Passage]:
 
 
 def recalled(
-    passages: Iterable[Passage], *, limit: int, fusion: RecallFusion, sparse_weight: float
+    passages: Iterable[Passage], *, limit: int, fusion: RecallFusion, trust: Trust
 ) -> list[Passage]:
     """The order of the first stage with lists of another length, or combined in another way."""
     found = [cut for each in passages if (cut := _cut(each, limit)) is not None]
     scores = _recall_scores(
-        [each.dense for each in found], [each.sparse for each in found], fusion, sparse_weight
+        [each.dense for each in found], [each.sparse for each in found], fusion, trust
     )
     return _ordered(scores, found)
 
@@ -122,29 +122,36 @@ def _recall_scores(
     dense: Sequence[float | None],
     sparse: Sequence[float | None],
     fusion: RecallFusion,
-    sparse_weight: float,
+    trust: Trust,
 ) -> list[float]:
     if fusion == "weighted":
-        return _weighted_lists(dense, sparse, sparse_weight)
+        return _weighted_lists(dense, sparse, trust)
     normalise = _scaled_reciprocal_ranks if fusion == "rrf" else _by_distribution
     parts = [_known(normalise, scores) for scores in (dense, sparse) if _listed(scores)]
     return [sum(column) / len(parts) for column in zip(*parts, strict=True)]
 
 
 def _weighted_lists(
-    dense: Sequence[float | None], sparse: Sequence[float | None], sparse_weight: float
+    dense: Sequence[float | None], sparse: Sequence[float | None], trust: Trust
 ) -> list[float]:
     """As `pipelines.fuse.recall_scores` has it, where a short BM25 list is a whole one."""
     if 0 < _listed(sparse) < _listed(dense):
         sparse = [score or 0.0 for score in sparse]
     asked = [
-        (scores, weight)
-        for scores, weight in ((dense, 1.0), (sparse, sparse_weight))
+        (scores, weight, weight * _contrast(scores) ** power)
+        for scores, weight, power in (
+            (dense, 1.0, trust.dense),
+            (sparse, trust.sparse_weight, trust.sparse),
+        )
         if _listed(scores)
     ]
-    total = sum(weight for _, weight in asked)
+    total = sum(earned for _, _, earned in asked)
+    if total == 0.0:
+        asked = [(scores, weight, weight) for scores, weight, _ in asked]
+        total = sum(weight for _, weight, _ in asked)
     parts = [
-        [value * (weight / total) for value in _known(_min_max, scores)] for scores, weight in asked
+        [value * (earned / total) for value in _known(_min_max, scores)]
+        for scores, _, earned in asked
     ]
     return [math.fsum(column) for column in zip(*parts, strict=True)]
 
@@ -155,6 +162,12 @@ def _known(
     """Normalise what has a score; what has none gets 0."""
     values = iter(normalise([score for score in scores if score is not None]))
     return [0.0 if score is None else next(values) for score in scores]
+
+
+def _contrast(scores: Sequence[float | None]) -> float:
+    known = [score for score in scores if score is not None]
+    low, high = min(known), max(known)
+    return min(1.0, max(0.0, 1 - low / high)) if high > 0 else 0.0
 
 
 def _min_max(scores: Sequence[float]) -> list[float]:

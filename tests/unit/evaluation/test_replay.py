@@ -89,7 +89,7 @@ def test_shorter_lists_and_other_fusions_give_the_order_of_the_first_stage(made,
         and min(one.dense_rank or 99, one.sparse_rank or 99) <= limit
     ]
     expected = fuse.rank_recall(cut, fusion)
-    replayed = replay.recalled(shown, limit=limit, fusion=fusion, sparse_weight=fuse.SPARSE_WEIGHT)
+    replayed = replay.recalled(shown, limit=limit, fusion=fusion, trust=fuse.TRUST)
     scores = [each.recall for each in replayed]
     assert scores == pytest.approx([each.score for each in expected], abs=2e-6)
     if fusion == "weighted":
