@@ -103,7 +103,7 @@ def _of_query(
                 observation.passages,
                 limit=choice.limit,
                 fusion=choice.fusion,
-                sparse_weight=method.sparse_weight,
+                trust=method.trust,
             )
         ranked = orders[key]
         if choice.depth:

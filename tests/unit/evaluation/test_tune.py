@@ -96,7 +96,7 @@ class Server:
                 "depth": depth,
                 "weight": self.weight,
                 "calibrated": True,
-                "sparse_weight": 0.65,
+                "trust": {"dense": 2.0, "sparse": 4.0, "sparse_weight": 0.5},
                 "query_cached": False,
             },
         }
