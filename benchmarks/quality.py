@@ -37,12 +37,13 @@ from rich.table import Table
 from pipelines import fuse
 from pipelines.answer import Answers
 from pipelines.build import Models, chosen_models
-from pipelines.build.parts import chunk_tokens, rerank_queue
+from pipelines.build.parts import founder, rerank_queue, sparse_embedder
 from pipelines.chunk import Chunker
-from pipelines.models.bm25 import Bm25SparseEmbedder
+from pipelines.embedders import Embedders
 from pipelines.models.query import LocalQueryEmbedder
 from pipelines.paging.memory import MemoryRankings
-from pipelines.ports import Block, Chunk, Collection, Parsed, Vectors
+from pipelines.passages import PassageMakers
+from pipelines.ports import Block, Chunk, Parsed
 from pipelines.query_vectors import QueryVectors
 from pipelines.search import Search
 from pipelines.settings import Settings
@@ -146,10 +147,9 @@ async def judge(judged: Judged, models: Models) -> Row:
         reranker = rerank_queue(models.reranker, max_pairs=4_096)
         try:
             chunks = await fill(store, judged, models, progress)
-            sparse = Bm25SparseEmbedder()
-            answers = Answers(store, sparse, MemoryRankings(max_bytes=0, ttl_s=1.0))
-            queries = QueryVectors(LocalQueryEmbedder(models.embedder))
-            search = Search(store, queries, sparse, reranker, answers)
+            answers = Answers(store, sparse_embedder, MemoryRankings(max_bytes=0, ttl_s=1.0))
+            queries = QueryVectors(Embedders(LocalQueryEmbedder(models.embedder)))
+            search = Search(store, queries, sparse_embedder, reranker, answers)
             found, runs, milliseconds = await ask(search, judged, progress)
         finally:
             await reranker.close()
@@ -175,7 +175,7 @@ def measured(judged: Judged, run: Sequence[ScoredDoc]) -> float:
 
 async def fill(store: EdgeStore, judged: Judged, models: Models, progress: Progress) -> int:
     """Chunk, embed and publish the collection, as one document of the ledger with many passages."""
-    embedder, sparse, now = models.embedder, Bm25SparseEmbedder(), datetime.now(UTC)
+    now = datetime.now(UTC)
     document = Document(
         id="all",
         collection=STORED,
@@ -187,15 +187,14 @@ async def fill(store: EdgeStore, judged: Judged, models: Models, progress: Progr
         created_at=now,
         updated_at=now,
     )
-    chunker = Chunker(embedder.tokenizer_json, chunk_tokens(Settings(), embedder))
-    chunks = list(_chunks(chunker, judged, document))
-    await store.ensure_collection(TENANT, Collection(STORED, embedder.name, embedder.dimensions))
+    collection = founder(Settings(), [LocalQueryEmbedder(models.embedder)]).implied(STORED)
+    maker = PassageMakers(models.embedders, sparse_embedder).of(collection)
+    chunks = list(_chunks(maker.chunker, judged, document))
+    await store.ensure_collection(TENANT, collection)
     await store.put_documents(TENANT, [document])
     batches = [chunks[start : start + BATCH] for start in range(0, len(chunks), BATCH)]
     for batch in progress.track(batches, description=f"{judged.name}: embedding"):
-        passages = [chunk.passage for chunk in batch]
-        dense = embedder.embed_passages(passages)
-        vectors = list(map(Vectors, dense, sparse.embed_passages(passages)))
+        vectors = await maker.vectors([chunk.passage for chunk in batch])
         await store.stage_chunks(TENANT, document, batch, vectors)
     await store.publish(
         TENANT, document.model_copy(update={"status": "ready", "chunks": len(chunks)})

@@ -41,6 +41,7 @@ from pipelines.store.blobs import LocalBlobs
 from pipelines.store.connection import Server
 from pipelines.store.server import QdrantStore
 from tests.support.ingest_worker import WorkerProcess
+from tests.support.ingesting import founder
 from tests.support.models import WordEmbedder
 from tests.support.qdrant_server import running_server
 from tests.support.redis import redis_server
@@ -120,7 +121,8 @@ async def until_done(count: Callable[[], object], tasks: int, killer: Killer) ->
 async def ours(folder: Path, server: Server, redis_url: str, options: "Options") -> Outcome:
     """Documents through Twofold's workers."""
     store, queue = QdrantStore(server), CeleryQueue(redis_url)
-    documents = Documents(store, LocalBlobs(folder / "data" / "files"), queue, WordEmbedder())
+    files = LocalBlobs(folder / "data" / "files")
+    documents = Documents(store, files, queue, founder(WordEmbedder()))
     told = {"QDRANT_URL": server.url, "REDIS_URL": redis_url, "HEARTBEAT_S": "0.5"}
     workers = [WorkerProcess(folder, told) for _ in range(options.workers)]
     started = time.monotonic()

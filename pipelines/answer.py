@@ -12,8 +12,8 @@ from typing import NamedTuple
 from pydantic import TypeAdapter
 
 from pipelines.highlight import highlights
-from pipelines.ports import Chunk, Rankings, SparseEmbedder, Store
-from pipelines.ranking import Place, Ranking, fingerprint, result_of
+from pipelines.ports import Chunk, Collection, Rankings, SparseEmbedders, Store
+from pipelines.ranking import Basis, Place, Ranking, fingerprint, result_of
 from twofold.errors import CursorExpired, InvalidRequest
 from twofold.schema import Passage, Result, SearchRequest, Span
 
@@ -49,19 +49,29 @@ class Cursor(NamedTuple):
 
 @dataclass(frozen=True)
 class Answers:
-    """Cuts pages."""
+    """Cuts pages, of the generation of the collection that the search was in.
+
+    Attributes:
+        sparse: The sparse embedder of a language: highlights are where it finds the same terms.
+    """
 
     store: Store
-    sparse: SparseEmbedder
+    sparse: SparseEmbedders
     rankings: Rankings
 
     async def first(
-        self, tenant: str, request: SearchRequest, ranking: Ranking, chunks: Mapping[str, Chunk]
+        self,
+        tenant: str,
+        collection: Collection,
+        request: SearchRequest,
+        ranking: Ranking,
+        chunks: Mapping[str, Chunk],
     ) -> Page:
         """The page that the request asks for, out of the ranking that was made for it.
 
         Args:
             tenant: Who asks.
+            collection: In which it was found.
             request: Says which page.
             ranking: As `ranking.arrange` has it.
             chunks: By id, all of the ranking.
@@ -72,15 +82,17 @@ class Answers:
         if request.pages and end < len(ranking.places):
             name = await self.rankings.keep(tenant, _ranking.dump_json(ranking))
         return Page(
-            await self._results(tenant, request, places, chunks),
+            await self._results(tenant, collection, request, places, chunks),
             str(Cursor(name, end)) if name else None,
         )
 
-    async def following(self, tenant: str, request: SearchRequest, cursor: str) -> "Following":
+    async def following(
+        self, tenant: str, collection: Collection, request: SearchRequest, basis: Basis, cursor: str
+    ) -> "Following":
         """The page that a cursor leads to.
 
         Raises:
-            CursorExpired: Its ranking is not kept any more.
+            CursorExpired: Its ranking is not kept any more, or would be another one by now.
             InvalidRequest: It is no cursor, or was given for another request.
         """
         name, start = Cursor.parse(cursor)
@@ -93,35 +105,41 @@ class Answers:
                 field="cursor",
                 reason="it belongs to another request; send it with the request that it came from",
             )
+        if ranking.basis != basis:
+            raise CursorExpired
         end = start + request.limit
         places = ranking.places[start:end]
         ids = [chunk_id for place in places for chunk_id in place.chunk_ids]
-        chunks = await self.store.chunks_by_id(tenant, request.collection, ids)
+        chunks = await self.store.chunks_by_id(tenant, collection.address, ids)
         there = [place for place in places if place.chunk_id in chunks]
-        results = await self._results(tenant, request, there, chunks)
+        results = await self._results(tenant, collection, request, there, chunks)
         more = end < len(ranking.places)
         return Following(ranking, Page(results, str(Cursor(name, end)) if more else None))
 
     async def _results(
         self,
         tenant: str,
+        collection: Collection,
         request: SearchRequest,
         places: Sequence[Place],
         chunks: Mapping[str, Chunk],
     ) -> list[Result]:
         results = [result_of(each, chunks, explain=request.explain) for each in places]
         if request.highlight:
-            self._highlight(request.query, results)
+            self._highlight(collection, request.query, results)
         if request.context:
             around = (
-                self._surround(tenant, request, each, chunks[each.chunk_id]) for each in results
+                self._surround(tenant, collection, request.context, each, chunks[each.chunk_id])
+                for each in results
             )
             await asyncio.gather(*around)
         return results
 
-    def _highlight(self, query: str, results: Sequence[Result]) -> None:
+    def _highlight(self, collection: Collection, query: str, results: Sequence[Result]) -> None:
+        sparse = self.sparse(collection.language)
+
         def terms_of(text: str) -> list[int]:
-            return self.sparse.embed_query(text).indices
+            return sparse.embed_query(text).indices
 
         asked = terms_of(query)
         for result in _all(results):
@@ -131,11 +149,11 @@ class Answers:
             ]
 
     async def _surround(
-        self, tenant: str, request: SearchRequest, result: Result, chunk: Chunk
+        self, tenant: str, collection: Collection, context: int, result: Result, chunk: Chunk
     ) -> None:
-        first, last = max(0, chunk.ordinal - request.context), chunk.ordinal + request.context
+        first, last = max(0, chunk.ordinal - context), chunk.ordinal + context
         around = await self.store.chunks_between(
-            tenant, request.collection, chunk.document_id, first, last
+            tenant, collection.address, chunk.document_id, first, last
         )
         result.before = [passage_of(each) for each in around if each.ordinal < chunk.ordinal]
         result.after = [passage_of(each) for each in around if each.ordinal > chunk.ordinal]

@@ -7,7 +7,8 @@ is alive until the reconciler has found that it is not.
 
 import asyncio
 import logging
-from typing import Literal, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeAlias, TypeVar
 
 from pipelines.hands import Hands
 from pipelines.ingest import Ingest
@@ -17,6 +18,8 @@ from twofold.errors import NotFound, Unavailable
 from twofold.schema import Document
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 Verdict: TypeAlias = Literal["worked on", "in hand", "gone", "replaced", "not free"]
 """What became of an announcement; all but the first did nothing."""
@@ -47,7 +50,10 @@ class Deliveries:
         self, tenant: str, collection: str, document_id: str, version: int
     ) -> Verdict:
         """Work on the document that an announcement names, if that is to be done."""
-        place = (tenant, collection, document_id)
+        address = await self._address(tenant, collection)
+        if address is None:
+            return "gone"
+        place = (tenant, address, document_id)
         if place in self._known:
             return "in hand"
         self._known.add(place)
@@ -59,13 +65,13 @@ class Deliveries:
         log.debug("document %r: %s", document_id, verdict)
         return verdict
 
-    async def _one(self, tenant: str, collection: str, document_id: str, version: int) -> Verdict:
-        row = await self._read(tenant, collection, document_id)
+    async def _one(self, tenant: str, address: str, document_id: str, version: int) -> Verdict:
+        row = await self._read(tenant, address, document_id)
         if row is None:
             return "gone"
         async with self._hands.hold(row):
             # It may have had to wait for others, and a row that was read long ago says little.
-            row = await self._read(tenant, collection, document_id)
+            row = await self._read(tenant, address, document_id)
             if row is None:
                 return "gone"
             if row.version != version:
@@ -75,12 +81,20 @@ class Deliveries:
             await self._ingest(tenant, row)
             return "worked on"
 
-    async def _read(self, tenant: str, collection: str, document_id: str) -> Document | None:
-        """The row, once the store answers: nothing could be done meanwhile anyway."""
+    async def _address(self, tenant: str, collection: str) -> str | None:
+        """The generation that is meant: while a row is in hand another may become the live one."""
+        found = await self._patiently(lambda: self._store.get_collection(tenant, collection))
+        return found.address if found else None
+
+    async def _read(self, tenant: str, address: str, document_id: str) -> Document | None:
+        return await self._patiently(lambda: self._store.get_document(tenant, address, document_id))
+
+    async def _patiently(self, read: Callable[[], Awaitable[T]]) -> T | None:
+        """What is there, once the store answers: nothing could be done meanwhile anyway."""
         async with asyncio.timeout(self._ingest.timeout_s):
             for pause_s in pauses():
                 try:
-                    return await self._store.get_document(tenant, collection, document_id)
+                    return await read()
                 except NotFound:
                     return None
                 except Unavailable as away:

@@ -11,15 +11,16 @@ it is made again from the row that is there now.
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 from pipelines import keys
 from pipelines.answer import passage_of
-from pipelines.ports import Blobs, Collection, EmbedderIdentity, IngestQueue, Store
+from pipelines.founding import Founder
+from pipelines.gathering import each_of
+from pipelines.ports import Blobs, IngestQueue, Store
 from twofold.errors import CollectionNotFound, Conflict, ContentNotReady, DocumentNotFound
 from twofold.schema import (
     AcceptedDocument,
@@ -30,12 +31,8 @@ from twofold.schema import (
     Verdict,
 )
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 ROUNDS = 20  # times that a decision is made before the others who change the row are too many
 ROUND_S = 0.02  # longest wait before the second one; doubles up to sixteen times that
-AT_ONCE = 16  # rows that are read, and files that are written, at the same time
 
 
 @dataclass(frozen=True)
@@ -63,12 +60,16 @@ class Upload:
 
 @dataclass(frozen=True)
 class Documents:
-    """The ledger as a caller sees it."""
+    """The ledger as a caller sees it.
+
+    Attributes:
+        founder: Of the collections that a first upload makes.
+    """
 
     store: Store
     blobs: Blobs
     queue: IngestQueue
-    embedder: EmbedderIdentity
+    founder: Founder
 
     async def accept(
         self, tenant: str, collection: str, uploads: Sequence[Upload]
@@ -77,13 +78,10 @@ class Documents:
 
         Raises:
             Conflict: Others keep changing one of the documents.
-            EmbedderMismatch: The collection was built with another model.
+            EmbedderMismatch: The collection was built with a model that this server lacks.
             StorageFull: None of the rows was written.
         """
-        there = await self.store.ensure_collection(
-            tenant, Collection(collection, self.embedder.name, self.embedder.dimensions)
-        )
-        there.require(self.embedder)
+        await self._open(tenant, collection)
         pending = [(upload.identity(tenant, collection), upload) for upload in uploads]
         decisions: dict[str, Decision] = {}
         async for _ in turns():
@@ -149,7 +147,8 @@ class Documents:
 
     async def content(self, tenant: str, collection: str, document_id: str) -> DocumentContent:
         """The extracted text of the live version, which every offset counts in."""
-        document, version = await self._live(tenant, collection, document_id)
+        live = await self.store.get_collection(tenant, collection)
+        document, version = await self._live(tenant, live.address, document_id)
         text = await self.blobs.get(keys.text(tenant, document, version))
         return DocumentContent(
             id=document.id, collection=collection, version=version, text=text.decode()
@@ -163,6 +162,15 @@ class Documents:
             for chunk in await self.store.get_chunks(tenant, collection, document_id)
         ]
         return PassageList(id=document.id, collection=collection, version=version, chunks=chunks)
+
+    async def _open(self, tenant: str, collection: str) -> None:
+        """Make the collection unless it is there, or make sure that somebody can work on it."""
+        try:
+            there = await self.store.get_collection(tenant, collection)
+        except CollectionNotFound:
+            await self.store.ensure_collection(tenant, self.founder.implied(collection))
+        else:
+            self.founder.embedders.of(there)
 
     async def _live(self, tenant: str, collection: str, document_id: str) -> tuple[Document, int]:
         document = await self.store.get_document(tenant, collection, document_id)
@@ -269,18 +277,6 @@ async def turns() -> AsyncIterator[None]:
     raise Conflict(
         reason="others keep changing a document of this request at the same time; try again"
     )
-
-
-async def each_of(items: Iterable[T], answer: Callable[[T], Awaitable[R]]) -> dict[T, R]:
-    """Answers by item, a few of them at a time."""
-    slots = asyncio.Semaphore(AT_ONCE)
-
-    async def one(item: T) -> R:
-        async with slots:
-            return await answer(item)
-
-    distinct = list(dict.fromkeys(items))
-    return dict(zip(distinct, await asyncio.gather(*map(one, distinct)), strict=True))
 
 
 def identity_of(tenant: str, row: Document) -> bytes:

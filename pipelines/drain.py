@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from pipelines.comparison import FirstStage
 from pipelines.hands import Hands
 from pipelines.ingest import Ingest
 from pipelines.ports import Store
+from pipelines.rebuild import Rebuilder
 from pipelines.work import BACKOFF_S, place, rest_s
 from twofold.schema import Document
 
@@ -27,10 +29,13 @@ class Drain:
     """Works off what is unfinished on the ledger, in one thread with an event loop of its own.
 
     Many documents are in hand at once, so that small ones share the calls of the model and the
-    parsers' children run beside it.
+    parsers' children run beside it. Rebuilds are driven from here as well.
     """
 
-    def __init__(self, store: Store, ingest: Ingest, *, documents: int = 32) -> None:
+    def __init__(
+        self, store: Store, ingest: Ingest, first_stage: FirstStage, *, documents: int = 32
+    ) -> None:
+        self.rebuilder = Rebuilder(store, ingest.blobs, self, first_stage)
         self._store = store
         self._ingest = ingest
         self._documents = documents
@@ -85,6 +90,7 @@ class Drain:
         self._main = asyncio.current_task()
         hands = Hands(self._documents)
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._rebuild())
             while True:
                 self._woken.clear()
                 found, due_s = await self._look()
@@ -126,6 +132,17 @@ class Drain:
             await hands.let_go(row)
             # Its row may be due again: it failed, or a newer upload came while it was in hand.
             self._woken.set()
+
+    async def _rebuild(self) -> None:
+        try:
+            while True:
+                try:
+                    await self.rebuilder.round()
+                except Exception:
+                    log.exception("rebuilds cannot be looked for")
+                await asyncio.sleep(self.rebuilder.look_s)
+        finally:
+            await self.rebuilder.rest()
 
     async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):

@@ -7,16 +7,22 @@ nothing is visible before `publish`, and `publish` switches the whole document a
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from pipelines import keys
-from pipelines.chunk import Chunker
-from pipelines.embedding import SharedEmbedder
-from pipelines.ports import Blobs, Chunk, Parsed, Parser, SparseEmbedder, Store, Vectors
+from pipelines.passages import PassageMaker, PassageMakers
+from pipelines.ports import Blobs, Chunk, Parsed, Parser, Store, Vectors
+from pipelines.succession import Succession, at
 from pipelines.work import Superseded, Work, death, pauses
-from twofold.errors import DocumentNotFound, ParseError, TwofoldError, Unavailable
+from twofold.errors import (
+    CollectionNotFound,
+    NotFound,
+    ParseError,
+    TwofoldError,
+    Unavailable,
+)
 from twofold.schema import Document
 
 log = logging.getLogger(__name__)
@@ -31,7 +37,7 @@ class Ingest:
     """The flow over one set of parts; several documents may be in it at once.
 
     Attributes:
-        embedder: One for all documents in hand, so that small ones share a batch.
+        makers: Of the passages of each collection.
         attempts: Tries that a document has before it is failed.
         timeout_s: Longest time for one try, in which a model or a server that is away may return.
         heartbeat_s: Seconds between two signs of life on the ledger.
@@ -41,35 +47,48 @@ class Ingest:
     store: Store
     blobs: Blobs
     parser: Parser
-    chunker: Chunker
-    embedder: SharedEmbedder
-    sparse: SparseEmbedder
+    makers: PassageMakers
     attempts: int = 3
     timeout_s: float = 1_800.0
     heartbeat_s: float = 2.0
     parsers: int | None = None
+    succession: Succession = field(init=False, repr=False)
     _parsing: asyncio.Semaphore = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "succession", Succession(self.store))
         parsers = self.parsers or min(MAX_PARSERS, os.cpu_count() or 1)
         object.__setattr__(self, "_parsing", asyncio.Semaphore(parsers))
 
     async def __call__(self, tenant: str, document: Document) -> Document:
         """Bring a queued document to `ready`, to `failed` with a reason, or back to `queued`."""
-        work = Work(self.store, tenant, document)
+        try:
+            collection = await self.store.get_collection(tenant, document.collection)
+        except CollectionNotFound:
+            return document
+        work = Work(self.store, tenant, at(collection.address, document))
         if document.attempts >= self.attempts:
             _, failure = death(document, self.attempts)
             await self._failed(work, failure.code, failure.message)
-            return work.row
-        try:
-            await work.advance(status="parsing", progress=0.0, attempts=document.attempts + 1)
-            async with work.heartbeat(self.heartbeat_s), asyncio.timeout(self.timeout_s):
+        else:
+            async with self._attempt(work):
                 await self._ingest_patiently(work)
+        return at(document.collection, work.row)
+
+    @asynccontextmanager
+    async def _attempt(self, work: Work) -> AsyncIterator[None]:
+        """One of the tries that a document has; what goes wrong in it lands on its row."""
+        before = work.row.attempts
+        try:
+            await work.advance(status="parsing", progress=0.0, attempts=before + 1)
+            async with work.heartbeat(self.heartbeat_s), asyncio.timeout(self.timeout_s):
+                yield
         except asyncio.CancelledError:
             # A worker that is told to stop does not count as an attempt that went wrong.
-            await work.advance(status="queued", progress=0.0, attempts=document.attempts)
+            with suppress(Superseded):
+                await work.advance(status="queued", progress=0.0, attempts=before)
             raise
-        except Superseded:
+        except (Superseded, CollectionNotFound):
             await self._abandon(work)
         except ParseError as failure:
             await self._failed(work, failure.failure, failure.message, again=failure.retryable)
@@ -79,9 +98,8 @@ class Ingest:
         except TwofoldError as failure:
             await self._failed(work, failure.code, failure.message)
         except Exception:
-            log.exception("document %r could not be ingested", document.id)
+            log.exception("document %r could not be ingested", work.row.id)
             await self._failed(work, "internal", "Twofold failed on this document; see its log.")
-        return work.row
 
     async def _ingest_patiently(self, work: Work) -> None:
         """A model or a server that is away is waited for: the document is not to blame."""
@@ -95,9 +113,13 @@ class Ingest:
 
     async def _ingest(self, work: Work) -> None:
         parsed = await self._parse(work)
-        chunks = await asyncio.to_thread(self.chunker.chunks, work.tenant, work.row, parsed)
-        vectors = await self._embed(work, chunks)
-        await self._store(work, parsed, chunks, vectors)
+        # What is ready here is ready where searches go next, or they would lose it at the switch.
+        async for successor in self.succession.ahead_of(work):
+            async with self._attempt(successor):
+                await self._make(successor, parsed)
+        await self._make(work, parsed)
+        if await self.succession.is_live(work):
+            await self._tidy(work)
 
     async def _parse(self, work: Work) -> Parsed:
         row = work.row
@@ -107,7 +129,16 @@ class Ingest:
                 self.parser.parse, path, name=row.name, media_type=row.media_type
             )
 
-    async def _embed(self, work: Work, chunks: Sequence[Chunk]) -> list[Vectors]:
+    async def _make(self, work: Work, parsed: Parsed) -> None:
+        """Make the passages of the generation that the row is in, and switch searches to them."""
+        maker = self.makers.of(await self.store.get_collection(work.tenant, work.row.collection))
+        chunks = await asyncio.to_thread(maker.chunker.chunks, work.tenant, work.row, parsed)
+        vectors = await self._embed(work, maker, chunks)
+        await self._store(work, parsed, chunks, vectors)
+
+    async def _embed(
+        self, work: Work, maker: PassageMaker, chunks: Sequence[Chunk]
+    ) -> list[Vectors]:
         """Vectors of the chunks, in order; a text that has some already keeps them."""
         known = await self.store.vectors_by_sha256(*work.where)
         new = {each.sha256: each.passage for each in chunks if each.sha256 not in known}
@@ -115,9 +146,8 @@ class Ingest:
         await work.advance(status="embedding", progress=PARSED)
         for start in range(0, len(new), BATCH):
             batch = slice(start, start + BATCH)
-            dense = await self.embedder.embed_passages(passages[batch])
-            sparse = self.sparse.embed_passages(passages[batch])
-            known |= dict(zip(hashes[batch], map(Vectors, dense, sparse), strict=True))
+            made = await maker.vectors(passages[batch])
+            known |= dict(zip(hashes[batch], made, strict=True))
             if batch.stop < len(new):
                 done = batch.stop / len(new)
                 await work.advance(progress=PARSED + (1 - PARSED) * done)
@@ -138,8 +168,11 @@ class Ingest:
             title=parsed.title,
             media_type=parsed.media_type,
         )
+
+    async def _tidy(self, work: Work) -> None:
+        """Remove the files of what nobody can see any more."""
         async for key in self.blobs.keys(keys.folder(*work.where)):
-            if keys.is_left_behind(key, work.tenant, row):
+            if keys.is_left_behind(key, work.tenant, work.row):
                 await self.blobs.delete(key)
 
     async def _failed(self, work: Work, code: str, message: str, *, again: bool = True) -> None:
@@ -149,9 +182,10 @@ class Ingest:
 
     async def _abandon(self, work: Work) -> None:
         """Remove the one file that this worker alone has written, unless it is in use."""
-        with suppress(DocumentNotFound):
+        with suppress(NotFound):
             row = await self.store.get_document(*work.where)
             same = row.created_at == work.row.created_at
             if same and work.row.version in (row.version, row.live_version):
                 return
         await self.blobs.delete(keys.text(work.tenant, work.row))
+        await self.succession.abandon(work)

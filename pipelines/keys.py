@@ -2,21 +2,23 @@
 
     TENANT/COLLECTION/UUID/original-N-TIME-CONTENT   the bytes as uploaded
     TENANT/COLLECTION/UUID/document-N-TIME-CONTENT   who they are: enough to rebuild a lost store
-    TENANT/COLLECTION/UUID/text-N-TIME               the text that the offsets of a version count in
+    TENANT/COLLECTION/UUID/text-N-TIME-GENERATION    the text that the offsets of a version count in
+    TENANT/COLLECTION/rebuild-GENERATION             what a rebuild is to compare before its switch
 
 The uuid is made from the document's id, which is any string; nothing that a caller names becomes
 part of a path. N is the version and TIME when the document was first uploaded: together they are
 an upload that the ledger has taken. CONTENT stands for the bytes, the name and the metadata, so
 that two processes which take uploads for the same version at once write to different keys, and
 the one that the ledger refuses has overwritten nothing. TIME keeps a document apart from the one
-of the same id that was deleted before it.
+of the same id that was deleted before it. A generation of the collection has texts of its own:
+parsers may have changed since those of another were extracted.
 """
 
 import json
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
-from pipelines.ports import plain_name
+from pipelines.ports import Collection, plain_name
 from twofold.schema import Document
 
 NAMESPACE = UUID("6f0d2a52-6a0e-5c53-9d0b-3f3f3c1a7a11")
@@ -28,13 +30,20 @@ def derived_uuid(*parts: str | int) -> str:
     return str(uuid5(NAMESPACE, "\x1f".join(f"{len(str(part))}:{part}" for part in parts)))
 
 
-def folder(tenant: str, collection: str, document_id: str) -> str:
-    """Prefix of everything that belongs to a document, with the slash at its end.
+def shelf(tenant: str, collection: str) -> str:
+    """Prefix of everything that belongs to a collection, with the slash at its end."""
+    return f"{tenant}/{plain_name(collection)}/"
 
-    All generations of a collection share its files, so `collection` may be any address of it.
-    """
-    collection = plain_name(collection)
-    return f"{tenant}/{collection}/{derived_uuid(tenant, collection, document_id)}/"
+
+def folder(tenant: str, collection: str, document_id: str) -> str:
+    """Prefix of everything that belongs to a document, with the slash at its end."""
+    uuid = derived_uuid(tenant, plain_name(collection), document_id)
+    return f"{shelf(tenant, collection)}{uuid}/"
+
+
+def compared(tenant: str, generation: Collection) -> str:
+    """Key of the queries that a generation is compared by before it goes live."""
+    return f"{shelf(tenant, generation.name)}rebuild-{generation.generation}"
 
 
 def identity(tenant: str, document: Document) -> str:
@@ -48,13 +57,25 @@ def original(tenant: str, document: Document) -> str:
 
 
 def text(tenant: str, document: Document, version: int | None = None) -> str:
-    """Key of the extracted text of a version, by default the one that the row is at."""
-    return _of_version("text", tenant, document, version or document.version)
+    """Key of the extracted text of a version, by default the one that the row is at.
+
+    Args:
+        tenant: Whose.
+        document: As the ledger of a generation has it: its collection is `docs@2`.
+        version: Which one.
+    """
+    _, _, generation = document.collection.rpartition("@")
+    return f"{_of_version('text', tenant, document, version or document.version)}-{generation}"
 
 
 def is_of(key: str, document: Document) -> bool:
     """Whether a file is of this document, and not of one with its id before or after it."""
     return _stamp(key)[1] == _time(document.created_at)
+
+
+def is_identity(key: str, document: Document, version: int | None) -> bool:
+    """Whether a file says who a version of this document is."""
+    return _kind(key) == "document" and _stamp(key) == (version, _time(document.created_at))
 
 
 def is_left_behind(key: str, tenant: str, document: Document) -> bool:
@@ -65,7 +86,9 @@ def is_left_behind(key: str, tenant: str, document: Document) -> bool:
     version, time = _stamp(key)
     if time != _time(document.created_at) or version > document.version:
         return False
-    return key not in {each(tenant, document) for each in (identity, original, text)}
+    if version == document.version and _kind(key) == "text":
+        return False  # of another generation
+    return key not in {identity(tenant, document), original(tenant, document)}
 
 
 def _of_upload(kind: str, tenant: str, document: Document) -> str:
@@ -81,6 +104,10 @@ def _of_version(kind: str, tenant: str, document: Document, version: int) -> str
 
 def _time(created: datetime) -> str:
     return created.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+
+
+def _kind(key: str) -> str:
+    return key.rpartition("/")[2].partition("-")[0]
 
 
 def _stamp(key: str) -> tuple[int, str]:

@@ -9,7 +9,7 @@ Everything that works in embedded mode and on a cluster is written against this 
 contract suites in tests/contract run over every implementation of a protocol.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,6 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from twofold.errors import EmbedderMismatch
 from twofold.schema import Document, DocumentStatus, Filter, Metadata, RerankStatus
 
 Vector: TypeAlias = NDArray[np.float32]
@@ -189,6 +188,11 @@ class SparseEmbedder(Protocol):
         ...
 
 
+SparseEmbedders: TypeAlias = Callable[[str | None], SparseEmbedder]
+"""The sparse embedder of a language, by its English name in lower case; None: nobody has said.
+Cheap to ask for again; raises ConfigurationError where a language has none."""
+
+
 @dataclass(frozen=True, slots=True)
 class RerankProfile:
     """How far a reranker can be trusted, found by evaluation (`make bench-quality`).
@@ -272,6 +276,19 @@ def shortest(embedder: Embedder) -> int:
 
 
 @runtime_checkable
+class Instructable(Protocol):
+    """An embedder that says whether an instruction reaches its model."""
+
+    @property
+    def instructed(self) -> bool: ...
+
+
+def takes_instructions(embedder: Embedder) -> bool:
+    """Whether an instruction changes the vectors of queries."""
+    return isinstance(embedder, Instructable) and embedder.instructed
+
+
+@runtime_checkable
 class Closeable(Protocol):
     """A model that holds connections or memory which it can let go of."""
 
@@ -352,12 +369,30 @@ class Reranker(Protocol):
 # --- Query embedding (request) --------------------------------------------------------------
 
 
-class QueryEmbedder(EmbedderIdentity, Protocol):
-    """The embedder as the search flow sees it: a query in by a deadline, wherever the model is.
+class EmbedderFacts(EmbedderIdentity, Protocol):
+    """What is known of an embedder wherever its model is.
 
-    `name` and `dimensions` raise Unavailable while nobody knows which model it is: when it runs
-    in workers and none of them has ever come up.
+    All of it raises Unavailable while nobody knows which model it is: when it runs in workers and
+    none of them has ever come up.
+
+    Attributes:
+        min_dimensions: Length of the shortest beginning of a vector that is a vector itself, for
+            models that were trained for it (MRL; Kusupati et al., NeurIPS 2022); else the same as
+            `dimensions`.
+        max_tokens: Longest text that is embedded whole, special tokens not counted.
+        instructed: Whether an instruction reaches the model.
     """
+
+    @property
+    def min_dimensions(self) -> int: ...
+    @property
+    def max_tokens(self) -> int: ...
+    @property
+    def instructed(self) -> bool: ...
+
+
+class QueryEmbedder(EmbedderFacts, Protocol):
+    """The embedder as the search flow sees it: a query in by a deadline, wherever the model is."""
 
     async def embed(self, query: str, *, instruction: str | None = None, deadline: float) -> Vector:
         """Embed a query: [dimensions] float32, unit length.
@@ -379,20 +414,8 @@ class QueryEmbedder(EmbedderIdentity, Protocol):
 TextKind: TypeAlias = Literal["query", "passage"]
 
 
-class TextEmbedder(EmbedderIdentity, Protocol):
-    """The embedder as other applications borrow it: many texts in, by a deadline.
-
-    Attributes:
-        min_dimensions: Length of the shortest beginning of a vector that is a vector itself, for
-            models that were trained for it (MRL; Kusupati et al., NeurIPS 2022); else the same as
-            `dimensions`.
-        max_tokens: Longest text that is embedded whole, special tokens not counted.
-    """
-
-    @property
-    def min_dimensions(self) -> int: ...
-    @property
-    def max_tokens(self) -> int: ...
+class TextEmbedder(EmbedderFacts, Protocol):
+    """The embedder as other applications borrow it: many texts in, by a deadline."""
 
     async def embed_texts(self, texts: Sequence[str], *, kind: TextKind, deadline: float) -> Vector:
         """Embed all of them: [n, dimensions] float32, unit length, in input order.
@@ -449,21 +472,6 @@ class Collection:
     def is_built_like(self, other: "Collection") -> bool:
         """Whether passages and vectors of the one are those of the other."""
         return all(getattr(self, each) == getattr(other, each) for each in _BUILT)
-
-    def require(self, embedder: EmbedderIdentity) -> None:
-        """Refuse to mix vectors of two models.
-
-        Raises:
-            EmbedderMismatch: The collection was built with another model or another length.
-        """
-        if (self.embedder, self.dimensions) != (embedder.name, embedder.dimensions):
-            raise EmbedderMismatch(
-                collection=self.name,
-                stored=self.embedder,
-                stored_dimensions=self.dimensions,
-                running=embedder.name,
-                running_dimensions=embedder.dimensions,
-            )
 
 
 _BUILT = ("embedder", "dimensions", "chunk_tokens", "language")
@@ -726,6 +734,10 @@ class Store(Protocol):
 
     async def count_documents(self, tenant: str, collection: str) -> dict[DocumentStatus, int]:
         """Rows by status; states without rows are left out."""
+        ...
+
+    async def count_passages(self, tenant: str, collection: str) -> int:
+        """Chunks that searches may find; while a version is being switched, of both."""
         ...
 
     def unfinished(self) -> AsyncIterator[tuple[str, Document]]:

@@ -1,7 +1,7 @@
 """The final order of one search, small enough to be kept: what pages are cut from. Pure.
 
 places = arrange(ranked, request)            what of the fused order counts, and in which order
-Ranking(fingerprint(request), places, ...)   kept under a cursor
+Ranking(fingerprint(request), basis, places, ...)   kept under a cursor
 results = [result_of(place, chunks) ...]     a page of it, with its passages
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from pipelines.diversify import marginal_relevance
 from pipelines.fuse import Fused
+from pipelines.instructions import Instructions
 from pipelines.ports import Chunk
 from twofold.schema import Explanation, Method, RerankReport, Result, Scores, SearchRequest
 
@@ -42,20 +43,30 @@ class Place:
         return [self.chunk_id, *(each.chunk_id for each in self.more)]
 
 
+class Basis(NamedTuple):
+    """What an order rests on beside the request: it may change between two pages."""
+
+    generation: int
+    instructions: Instructions
+
+
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """The whole order of one answer.
 
     Attributes:
         fingerprint: Of the request that it answers; a cursor is good for that one alone.
+        basis: What else it rests on; when that has changed, its passages or its order are past.
         candidates: What the first stage found.
     """
 
     fingerprint: str
+    basis: Basis
     places: tuple[Place, ...]
     rerank: RerankReport
     candidates: int
     method: Method
+    warnings: tuple[str, ...] = ()
 
 
 def fingerprint(request: SearchRequest) -> str:

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -16,17 +16,19 @@ import numpy as np
 from pipelines import fuse
 from pipelines.answer import Answers, Page
 from pipelines.defaults import NOTHING_SAID, SearchDefaults
+from pipelines.instructions import InForce, Instructions, in_force, said
 from pipelines.ports import (
     Candidate,
+    Collection,
     RecallQuery,
     Reranker,
     RerankOutcome,
     RerankRequest,
-    SparseEmbedder,
+    SparseEmbedders,
     Store,
 )
 from pipelines.query_vectors import QueryVectors
-from pipelines.ranking import Ranking, arrange, fingerprint
+from pipelines.ranking import Basis, Ranking, arrange, fingerprint
 from pipelines.stopwatch import Stopwatch, milliseconds
 from twofold.errors import DeadlineExceeded, RerankRequired
 from twofold.schema import Method, RerankReport, SearchRequest, SearchResponse, Timings
@@ -39,16 +41,17 @@ class Search:
     """The two stages over one set of parts; safe to call concurrently.
 
     Attributes:
-        instruction: What query embeddings are told when the request says nothing.
+        sparse: The sparse embedder of a language.
+        instructions: What the stages are told when neither request nor collection says anything.
         defaults: What else the operator has said for requests that say nothing.
     """
 
     store: Store
     queries: QueryVectors
-    sparse: SparseEmbedder
+    sparse: SparseEmbedders
     reranker: Reranker
     answers: Answers
-    instruction: str | None = None
+    instructions: Instructions = field(default_factory=Instructions)
     defaults: SearchDefaults = NOTHING_SAID
 
     async def __call__(self, tenant: str, request: SearchRequest) -> SearchResponse:
@@ -56,7 +59,7 @@ class Search:
 
         Raises:
             CollectionNotFound: Nothing was ever uploaded to it.
-            EmbedderMismatch: It was built with another model than this process runs.
+            EmbedderMismatch: It was built with a model that this process does not have.
             DeadlineExceeded: Not even the first stage was done in time.
             RerankRequired: The request insists on the second stage and it did not score all.
             CursorExpired: The ranking that the cursor continues is not kept any more.
@@ -64,53 +67,66 @@ class Search:
         watch = Stopwatch()
         deadline = watch.started + request.deadline_ms / 1000
         request = self.defaults.fill(request)
-        if request.cursor is not None:
-            return await self._following(tenant, request, request.cursor, deadline, watch)
         async with in_time(request, deadline):
-            found = await self._recall(tenant, request, deadline, watch)
+            # One generation for the whole search: another may take its place meanwhile.
+            collection = await self.store.get_collection(tenant, request.collection)
+            wanted = said(request, collection, self.instructions)
+            basis = Basis(collection.generation, wanted)
+            if request.cursor is not None:
+                ranking, page = await self.answers.following(
+                    tenant, collection, request, basis, request.cursor
+                )
+                return response(request, ranking, page, watch.timings())
+            told = self._in_force(collection, request, wanted)
+            found = await self._recall(tenant, collection, request, told, deadline, watch)
         with watch("fuse"):
             recalled = fuse.rank_recall(found.candidates, request.recall.fusion)
-        outcome = await self._rerank(tenant, request, recalled, deadline)
+        outcome = await self._rerank(tenant, request, told, recalled, deadline)
         with watch("fuse"):
             profile = self.reranker.profile
             ranked = fuse.rank_fused(recalled, outcome, profile=profile, fusion=request.fusion)
             ranking = Ranking(
                 fingerprint(request),
+                basis,
                 arrange(ranked, request),
                 report(outcome, self.reranker.model),
                 len(found.candidates),
-                self._method(request, found),
+                self._method(collection, request, told, found),
+                tuple(told.warnings),
             )
         chunks = {each.chunk.id: each.chunk for each in found.candidates}
         async with in_time(request, deadline + GRACE_S):
-            page = await self.answers.first(tenant, request, ranking, chunks)
+            page = await self.answers.first(tenant, collection, request, ranking, chunks)
         return response(request, ranking, page, watch.timings(outcome))
 
-    async def _following(
-        self, tenant: str, request: SearchRequest, cursor: str, deadline: float, watch: Stopwatch
-    ) -> SearchResponse:
-        """A later page: out of the ranking that was kept, without either stage."""
-        async with in_time(request, deadline):
-            ranking, page = await self.answers.following(tenant, request, cursor)
-        return response(request, ranking, page, watch.timings())
+    def _in_force(
+        self, collection: Collection, request: SearchRequest, wanted: Instructions
+    ) -> InForce:
+        embedder = self.queries.embedders.of(collection)
+        return in_force(wanted, request, embedder=embedder, reranker=self.reranker)
 
     async def _recall(
-        self, tenant: str, request: SearchRequest, deadline: float, watch: Stopwatch
+        self,
+        tenant: str,
+        collection: Collection,
+        request: SearchRequest,
+        told: InForce,
+        deadline: float,
+        watch: Stopwatch,
     ) -> "Found":
         """Stage one: both lists of the first stage, in one query of the store."""
-        collection = await self.store.get_collection(tenant, request.collection)
-        collection.require(self.queries.embedder)
         mode, dense, sparse = request.recall.mode, None, None
         with watch("embed"):
             if mode != "sparse":
                 dense = await self.queries.of(
                     tenant,
+                    collection,
                     request.query,
-                    instruction=self._query_instruction(request),
+                    instruction=told.instructions.query,
                     deadline=deadline,
                 )
             if mode != "dense":
-                sparse = self.sparse.embed_query(request.query)
+                sparse = self.sparse(collection.language).embed_query(request.query)
         query = RecallQuery(
             dense.vector if dense else None,
             sparse,
@@ -119,13 +135,14 @@ class Search:
             vectors=request.diversity is not None,
         )
         with watch("recall"):
-            candidates = await self.store.recall(tenant, request.collection, query)
+            candidates = await self.store.recall(tenant, collection.address, query)
         return Found(candidates, query_cached=dense is not None and dense.cached)
 
     async def _rerank(
         self,
         tenant: str,
         request: SearchRequest,
+        told: InForce,
         recalled: Sequence[fuse.Recalled],
         deadline: float,
     ) -> RerankOutcome:
@@ -135,25 +152,24 @@ class Search:
         if not request.rerank.enabled:
             return unscored(len(head))
         outcome = await self.reranker.rerank(
-            RerankRequest(request.query, head, deadline, request.rerank.instruction, tenant)
+            RerankRequest(request.query, head, deadline, told.instructions.rerank, tenant)
         )
         if request.rerank.required and outcome.status != "applied":
             raise RerankRequired(status=outcome.status)
         return outcome
 
-    def _query_instruction(self, request: SearchRequest) -> str | None:
-        return request.recall.instruction or self.instruction
-
-    def _method(self, request: SearchRequest, found: "Found") -> Method:
+    def _method(
+        self, collection: Collection, request: SearchRequest, told: InForce, found: "Found"
+    ) -> Method:
         """What was chosen where the request left it open."""
         profile = self.reranker.profile
         weight = request.fusion.weight
         return Method(
             recall=fuse.recall_formula(request.recall.mode, request.recall.fusion),
             fusion=fuse.fusion_formula(profile, request.fusion),
-            embedder=self.queries.embedder.name,
-            query_instruction=self._query_instruction(request),
-            rerank_instruction=request.rerank.instruction,
+            embedder=collection.embedder,
+            query_instruction=told.instructions.query,
+            rerank_instruction=told.instructions.rerank,
             recall_limit=request.recall.limit,
             recall_fusion=request.recall.fusion,
             depth=request.rerank.depth or profile.depth,
@@ -192,6 +208,7 @@ def response(
         candidates=ranking.candidates,
         cursor=page.cursor,
         method=ranking.method if request.explain else None,
+        warnings=list(ranking.warnings),
     )
 
 

@@ -54,6 +54,11 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(Path("data"), description="Folder of the store and the files.")
     embedder: str = Field("auto", description="`auto`, or a model as the README lists them.")
+    other_embedders: str | None = Field(
+        None,
+        description="Embedders that collections may name beside it, separated by commas; also "
+        "those of collections that are to be rebuilt with another one.",
+    )
     reranker: str = Field("auto", description="`auto`, `none`, or a model as the README lists.")
     self_test: Literal["require", "warn", "off"] = Field(
         "require",
@@ -87,6 +92,9 @@ class Settings(BaseSettings):
         description="Of the second stage, where a search does not say; null: what suits the "
         "reranker.",
     )
+    rerank_instruction: str | None = Field(
+        None, description="Instruction for the reranker; null: the model's own default."
+    )
     max_upload_bytes: PositiveInt = Field(100_000_000, description="Cap of one uploaded file.")
     max_request_bytes: PositiveInt = Field(1_000_000_000, description="Cap of one upload in all.")
     max_body_bytes: PositiveInt = Field(16_000_000, description="Cap of a JSON body.")
@@ -97,7 +105,7 @@ class Settings(BaseSettings):
         False, description="Whether the members of an uploaded ZIP archive become documents."
     )
     chunk_tokens: PositiveInt | None = Field(
-        None, description="Longest chunk in tokens of the embedder; null: what it takes whole."
+        None, description="Longest chunk of new collections; null: what the embedder takes whole."
     )
     rerank_queue_pairs: PositiveInt = Field(
         4_096, description="Candidates that may wait for the reranker before it refuses."
@@ -173,6 +181,12 @@ class Settings(BaseSettings):
     ingest_attempts: PositiveInt = Field(3, description="Tries before a document is failed.")
     heartbeat_s: PositiveFloat = Field(2.0, description="Seconds between signs of life.")
     log_level: str = "info"
+
+    @property
+    def embedders(self) -> list[str]:
+        """Every embedder that this process has or asks: the default first, each once."""
+        others = (each.strip() for each in (self.other_embedders or "").split(","))
+        return list(dict.fromkeys([self.embedder, *filter(None, others)]))
 
     @property
     def distributed(self) -> bool:

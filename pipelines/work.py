@@ -6,13 +6,13 @@ that the worker took up. When it is not, the worker stops.
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import TypedDict, Unpack
 
 from pipelines.ports import Store
-from twofold.errors import TwofoldError
+from twofold.errors import NotFound, TwofoldError
 from twofold.schema import Document, DocumentFailure, DocumentStatus
 
 BACKOFF_S = 1.0  # rest before the second attempt at a document; doubles with each one
@@ -23,7 +23,7 @@ DIED = "worker_died"
 
 
 class Superseded(Exception):
-    """The row is gone or belongs to a newer upload: stop working on it."""
+    """The row is gone, with its generation even, or of a newer upload: stop working on it."""
 
 
 class Change(TypedDict, total=False):
@@ -62,10 +62,7 @@ class Work:
         Raises:
             Superseded: Another upload has the row now.
         """
-        row = self._changed(change)
-        if not await self._store.touch_document(self.tenant, row):
-            raise Superseded
-        self.row = row
+        await self._write(self._store.touch_document, self._changed(change))
 
     async def publish(self, **change: Unpack[Change]) -> None:
         """Switch searches over to this version, whole and durably.
@@ -73,10 +70,7 @@ class Work:
         Raises:
             Superseded: Another upload has the row now.
         """
-        row = self._changed(change)
-        if not await self._store.publish(self.tenant, row):
-            raise Superseded
-        self.row = row
+        await self._write(self._store.publish, self._changed(change))
 
     async def fail(self, code: str, message: str, *, final: bool) -> None:
         """Record a failure: for good, or until the next attempt."""
@@ -87,8 +81,8 @@ class Work:
                 "error": DocumentFailure(code=code, message=message),
             }
         )
-        if await self._store.touch_document(self.tenant, row):
-            self.row = row
+        with suppress(Superseded):
+            await self._write(self._store.touch_document, row)
 
     @asynccontextmanager
     async def heartbeat(self, seconds: float) -> AsyncIterator[None]:
@@ -109,6 +103,17 @@ class Work:
         finally:
             beating.cancel()
             await asyncio.wait([beating])
+
+    async def _write(
+        self, write: Callable[[str, Document], Awaitable[bool]], row: Document
+    ) -> None:
+        try:
+            written = await write(self.tenant, row)
+        except NotFound:
+            written = False
+        if not written:
+            raise Superseded
+        self.row = row
 
     def _changed(self, change: Change) -> Document:
         now = datetime.now(UTC)

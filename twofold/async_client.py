@@ -9,9 +9,10 @@ from typing import Self, Unpack
 import httpx
 from pydantic import JsonValue
 
-from twofold import calls
+from twofold import calls, collection_calls
 from twofold.answers import Events, failure, read
 from twofold.calls import Answer, Call, SearchOptions
+from twofold.collection_calls import CollectionOptions, InstructionOptions, RebuildOptions
 from twofold.connection import Connection
 from twofold.errors import TwofoldError
 from twofold.schema import (
@@ -19,6 +20,7 @@ from twofold.schema import (
     AcceptedDocuments,
     ApiKey,
     ApiScope,
+    CollectionInfo,
     Document,
     DocumentContent,
     DocumentStatus,
@@ -267,6 +269,65 @@ class AsyncClient(Connection):
         Programs rather use a library that speaks it; this is for what stands between two others.
         """
         return await self._send(calls.mcp(message, headers or {}))
+
+    async def create_collection(
+        self, name: str, **settings: Unpack[CollectionOptions]
+    ) -> CollectionInfo:
+        """Make an empty collection; see `Client.create_collection`."""
+        return await self._send(collection_calls.create(name, settings))
+
+    async def collections(self) -> list[CollectionInfo]:
+        """All of them, by name."""
+        return (await self._send(collection_calls.every())).collections
+
+    async def collection(self, name: str) -> CollectionInfo:
+        """One of them: its settings, what it holds, and how far its rebuild is."""
+        return await self._send(collection_calls.one(name))
+
+    async def change_collection(
+        self, name: str, **instructions: Unpack[InstructionOptions]
+    ) -> CollectionInfo:
+        """Set the instructions of its searches; what is left out stays, None takes it away."""
+        return await self._send(collection_calls.change(name, instructions))
+
+    async def delete_collection(self, name: str) -> CollectionInfo:
+        """Remove a collection with everything in it, for good; returns what it was."""
+        return await self._send(collection_calls.delete(name))
+
+    async def rebuild_collection(
+        self, name: str, *, wait: float = 0.0, **settings: Unpack[RebuildOptions]
+    ) -> CollectionInfo:
+        """Make all passages anew beside the old ones; see `Client.rebuild_collection`."""
+        collection = await self._send(collection_calls.rebuild(name, settings))
+        if wait > 0:
+            async for each in self.rebuild_progress(name, timeout=wait):
+                collection = each
+        return collection
+
+    async def rebuild_progress(
+        self,
+        name: str,
+        *,
+        timeout: float = 3_600.0,  # noqa: ASYNC109 - running out of it is an answer, no exception
+    ) -> AsyncIterator[CollectionInfo]:
+        """The collection until nothing more happens by itself; see `Client.rebuild_progress`."""
+        pauses = polls(timeout)
+        while True:
+            collection = await self.collection(name)
+            yield collection
+            if collection.rebuild is None or collection.rebuild.resting:
+                return
+            if (pause := next(pauses, None)) is None:
+                return
+            await asyncio.sleep(pause)
+
+    async def switch_rebuild(self, name: str) -> CollectionInfo:
+        """Let searches use what a rebuild has made that waits for this."""
+        return await self._send(collection_calls.switch(name))
+
+    async def cancel_rebuild(self, name: str) -> CollectionInfo:
+        """Give a rebuild up; the collection is as if there had been none."""
+        return await self._send(collection_calls.cancel(name))
 
     async def health(self) -> Health:
         """Whether the process is alive."""

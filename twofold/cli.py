@@ -20,7 +20,7 @@ import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from twofold import __version__, adding, documents_cli, keys_cli, outcomes
+from twofold import __version__, adding, collections_cli, documents_cli, keys_cli, outcomes
 from twofold.arguments import parse_filter, parse_metadata
 from twofold.client import Client
 from twofold.errors import (
@@ -56,6 +56,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(documents_cli.app, name="documents")
+app.add_typer(
+    collections_cli.app,
+    name="collections",
+    short_help="Make, list, show, rebuild and remove collections.",
+)
 app.add_typer(keys_cli.app, name="keys", short_help="Make, list and revoke API keys.")
 app.command("eval")(evaluation_cli.evaluate)
 app.command("tune")(evaluation_cli.tune)

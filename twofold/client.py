@@ -19,9 +19,10 @@ from typing import Self, Unpack
 import httpx
 from pydantic import JsonValue
 
-from twofold import calls
+from twofold import calls, collection_calls
 from twofold.answers import Events, failure, read
 from twofold.calls import Answer, Call, SearchOptions
+from twofold.collection_calls import CollectionOptions, InstructionOptions, RebuildOptions
 from twofold.connection import Connection
 from twofold.errors import TwofoldError
 from twofold.schema import (
@@ -29,6 +30,7 @@ from twofold.schema import (
     AcceptedDocuments,
     ApiKey,
     ApiScope,
+    CollectionInfo,
     Document,
     DocumentContent,
     DocumentStatus,
@@ -333,6 +335,72 @@ class Client(Connection):
         Programs rather use a library that speaks it; this is for what stands between two others.
         """
         return self._send(calls.mcp(message, headers or {}))
+
+    def create_collection(self, name: str, **settings: Unpack[CollectionOptions]) -> CollectionInfo:
+        """Make an empty collection.
+
+        Args:
+            name: Of the collection.
+            **settings: Fields of `CreateCollection`, such as `language="german"`.
+        """
+        return self._send(collection_calls.create(name, settings))
+
+    def collections(self) -> list[CollectionInfo]:
+        """All of them, by name."""
+        return self._send(collection_calls.every()).collections
+
+    def collection(self, name: str) -> CollectionInfo:
+        """One of them: its settings, what it holds, and how far its rebuild is."""
+        return self._send(collection_calls.one(name))
+
+    def change_collection(
+        self, name: str, **instructions: Unpack[InstructionOptions]
+    ) -> CollectionInfo:
+        """Set the instructions of its searches; what is left out stays, None takes it away."""
+        return self._send(collection_calls.change(name, instructions))
+
+    def delete_collection(self, name: str) -> CollectionInfo:
+        """Remove a collection with everything in it, for good; returns what it was."""
+        return self._send(collection_calls.delete(name))
+
+    def rebuild_collection(
+        self, name: str, *, wait: float = 0.0, **settings: Unpack[RebuildOptions]
+    ) -> CollectionInfo:
+        """Make all passages anew beside the old ones; searches and uploads go on meanwhile.
+
+        Args:
+            name: Of the collection.
+            wait: Seconds to wait until it is done, or waits for somebody; as `rebuild_progress`.
+            **settings: Fields of `RebuildCollection`; what is left out stays as it is.
+        """
+        collection = self._send(collection_calls.rebuild(name, settings))
+        for each in self.rebuild_progress(name, timeout=wait) if wait > 0 else ():
+            collection = each
+        return collection
+
+    def rebuild_progress(self, name: str, *, timeout: float = 3_600.0) -> Iterator[CollectionInfo]:
+        """The collection now, and then again and again until nothing more happens by itself.
+
+        Look at `rebuild.state`: running out of time is not an error, and neither is a rebuild
+        that waits for its switch.
+        """
+        pauses = polls(timeout)
+        while True:
+            collection = self.collection(name)
+            yield collection
+            if collection.rebuild is None or collection.rebuild.resting:
+                return
+            if (pause := next(pauses, None)) is None:
+                return
+            time.sleep(pause)
+
+    def switch_rebuild(self, name: str) -> CollectionInfo:
+        """Let searches use what a rebuild has made that waits for this."""
+        return self._send(collection_calls.switch(name))
+
+    def cancel_rebuild(self, name: str) -> CollectionInfo:
+        """Give a rebuild up; the collection is as if there had been none."""
+        return self._send(collection_calls.cancel(name))
 
     def health(self) -> Health:
         """Whether the process is alive."""

@@ -11,11 +11,12 @@
     │   │   ├── CollectionNotFound
     │   │   │   └── GenerationNotFound
     │   │   ├── ContentNotReady       nothing has been extracted yet
+    │   │   ├── RebuildNotFound       nothing is being rebuilt
     │   │   ├── KeyNotFound
     │   │   └── CursorExpired         the ranking behind it is not kept any more
     │   ├── MethodNotAllowed          405
     │   ├── Conflict                  409
-    │   │   ├── EmbedderMismatch      the collection was built with another model
+    │   │   ├── EmbedderMismatch      the server lacks the model of the collection
     │   │   ├── CollectionExists
     │   │   ├── RebuildUnderWay       the collection is being rebuilt in another way
     │   │   ├── GenerationInUse       what searches use cannot be dropped
@@ -161,6 +162,16 @@ class ContentNotReady(NotFound):
     template = "Document '{document_id}' has no text yet ('{status}'); wait until it is ready."
 
 
+class RebuildNotFound(NotFound):
+    """Nothing is being rebuilt there."""
+
+    code = "rebuild_not_found"
+    template = (
+        "Collection '{collection}' is not being rebuilt; POST /collections/{collection}/rebuild "
+        "begins that."
+    )
+
+
 class KeyNotFound(NotFound):
     """No such API key, or it belongs to somebody else."""
 
@@ -190,13 +201,14 @@ class Conflict(RequestError):
 
 
 class EmbedderMismatch(Conflict):
-    """The collection was built with another embedding model than the server runs."""
+    """The collection was built with an embedding model that the server does not have."""
 
     code = "embedder_mismatch"
     template = (
         "Collection '{collection}' was built with '{stored}' ({stored_dimensions} dimensions) and "
-        "this server runs '{running}' ({running_dimensions}); start the server with "
-        "TWOFOLD_EMBEDDER set to the former, or upload the documents to a new collection."
+        "this server runs '{running}'; add the former to TWOFOLD_OTHER_EMBEDDERS and restart, "
+        "then POST /collections/{collection}/rebuild moves the collection to another model "
+        "without a gap."
     )
 
 

@@ -38,6 +38,7 @@ MAX_METADATA_CHARACTERS = 16_384
 MAX_GROUP = 20
 MAX_CONTEXT = 5
 MAX_BATCH = 32
+MAX_COMPARED = 200
 
 TAILS = ("/content", "/chunks", "/events", "/retry")
 """What follows the id of a document in the paths of the API."""
@@ -98,6 +99,8 @@ TenantName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z
 ApiScope: TypeAlias = Literal["read", "write", "admin"]
 RecallFusion: TypeAlias = Literal["weighted", "rrf", "dbsf"]
 FusionMethod: TypeAlias = Literal["weighted", "rrf", "dbsf", "rerank"]
+
+RebuildState: TypeAlias = Literal["building", "comparing", "waiting", "switching", "done", "failed"]
 
 FINAL: frozenset[DocumentStatus] = frozenset({"ready", "failed"})
 """The states in which nothing more happens to a document by itself."""
@@ -648,7 +651,201 @@ class SearchResponse(_Response):
         default=None, description="For the next page of this ranking; null: this was the last."
     )
     method: Method | None = Field(default=None, description="Where `explain` was set.")
+    warnings: list[str] = Field(
+        default_factory=list,
+        description="What of the request had no effect, such as an instruction for a model that "
+        "takes none.",
+    )
     request_id: str | None = None
+
+
+# --- Collections ----------------------------------------------------------------------------
+
+
+class CollectionSettings(_Request):
+    """What the passages of a collection are made with; it changes by a rebuild alone."""
+
+    embedder: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = Field(
+        default=None,
+        description="Name of one of the server's embedding models, as `GET /readyz` lists them.",
+    )
+    dimensions: Annotated[int, Field(ge=1, le=65_536)] | None = Field(
+        default=None,
+        description="Of the dense vectors; fewer than the model's own where it was trained for "
+        "that (MRL).",
+    )
+    chunk_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        default=None, description="Longest passage, in the model's tokens."
+    )
+    language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,32}$")] | None = Field(
+        default=None,
+        description="Of the texts, for the stemmer and stop words of BM25: `german`, `french` ...",
+    )
+
+
+class CreateCollection(CollectionSettings):
+    """Body of `POST /collections`; what is left out is as the server is set to."""
+
+    model_config = with_examples(
+        {"name": "handbooks"},
+        {
+            "name": "gesetze",
+            "language": "german",
+            "chunk_tokens": 200,
+            "rerank_instruction": "Given a legal question, retrieve the paragraph that decides it",
+        },
+    )
+
+    name: CollectionName
+    query_instruction: Instruction | None = Field(
+        default=None, description="For the embedding of queries; null: the server's or model's."
+    )
+    rerank_instruction: Instruction | None = Field(
+        default=None, description="For the reranker; null: the server's or model's."
+    )
+
+
+class ChangeCollection(_Request):
+    """Body of `PATCH /collections/{name}`: what is not named stays, null takes it away."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "minProperties": 1,
+            "examples": [
+                {"query_instruction": "Given a question about bread, retrieve recipes"},
+                {"rerank_instruction": None},
+            ],
+        },
+    )
+
+    query_instruction: Instruction | None = None
+    rerank_instruction: Instruction | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("name 'query_instruction', 'rerank_instruction', or both")
+        return self
+
+
+class ComparedQuery(_Request):
+    """A query that both generations are asked before the switch."""
+
+    query: QueryText
+    relevant: Annotated[list[DocumentId], Field(max_length=1_000)] = Field(
+        default_factory=list,
+        description="Documents that answer it; without any, the two orders are compared with each "
+        "other.",
+    )
+
+
+class RebuildCollection(CollectionSettings):
+    """Body of `POST /collections/{name}/rebuild`.
+
+    What is left out stays as it is; with another `embedder`, its own dimensions and the usual
+    chunks take the place of the old ones.
+    """
+
+    model_config = with_examples(
+        {},
+        {"language": "german", "chunk_tokens": 200},
+        {
+            "embedder": "Qwen3-Embedding-0.6B",
+            "switch": "manual",
+            "queries": [
+                {"query": "how hot is the oven?", "relevant": ["handbook.md"]},
+                {"query": "rye"},
+            ],
+        },
+    )
+
+    switch: Literal["auto", "manual"] = Field(
+        default="auto",
+        description="`auto`: as soon as all is there; `manual`: it waits for "
+        "`POST /collections/{name}/rebuild/switch`.",
+    )
+    queries: Annotated[list[ComparedQuery], Field(max_length=MAX_COMPARED)] = Field(
+        default_factory=list, description="Asked of both before the switch, to compare them."
+    )
+
+
+class Quality(_Response):
+    """What one generation made of the queries that have relevant documents."""
+
+    ndcg_10: float = Field(description="Mean nDCG of the first ten documents, 0..1.")
+
+
+class Comparison(_Response):
+    """The first stage over the old and the new passages, by the queries of the rebuild.
+
+    nDCG: Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002.
+    """
+
+    queries: int
+    judged: int = Field(description="Those of them that came with relevant documents.")
+    old: Quality | None = Field(default=None, description="Null where nothing was judged.")
+    new: Quality | None = None
+    overlap_10: float = Field(
+        description="Mean share of the first ten documents that both have, 0..1."
+    )
+
+
+class FailedDocument(_Response):
+    """A document that searches find now and the rebuild could not bring along."""
+
+    id: str
+    name: str
+    error: DocumentFailure | None = None
+
+
+class Rebuild(_Response):
+    """How far a rebuild is; `state` says what happens, `reason` why it waits or has failed."""
+
+    state: RebuildState
+    reason: str | None = None
+    embedder: str
+    dimensions: int
+    chunk_tokens: int
+    language: str
+    switch: Literal["auto", "manual"]
+    total: int = Field(default=0, ge=0, description="Documents of the collection.")
+    done: int = Field(default=0, ge=0, description="Those of them that the new passages cover.")
+    failed: int = Field(
+        default=0, ge=0, description="Those that failed here and are searchable now."
+    )
+    failures: list[FailedDocument] = Field(
+        default_factory=list, description="The first of them, with their reasons."
+    )
+    comparison: Comparison | None = None
+    started_at: datetime
+    updated_at: datetime
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing more happens to it by itself."""
+        return self.state in ("waiting", "done", "failed")
+
+
+class CollectionInfo(_Response):
+    """A collection: what its passages are made with, what it holds, and its last rebuild."""
+
+    name: CollectionName
+    embedder: str
+    dimensions: int
+    chunk_tokens: int
+    language: str
+    query_instruction: str | None = None
+    rerank_instruction: str | None = None
+    documents: dict[DocumentStatus, int] = Field(default_factory=dict)
+    passages: int = Field(default=0, ge=0, description="Of the live versions.")
+    rebuild: Rebuild | None = Field(default=None, description="Null: there was none yet.")
+
+
+class CollectionList(_Response):
+    """The collections of the caller's tenant, by name."""
+
+    collections: list[CollectionInfo]
 
 
 # --- Keys -----------------------------------------------------------------------------------
@@ -794,6 +991,9 @@ class Readiness(_Response):
     ready: bool
     parts: dict[str, str] = Field(description="`ok`, or what is the matter with that part.")
     embedder: str | None = Field(description="Null while no worker has said which one it runs.")
+    other_embedders: list[str] = Field(
+        default_factory=list, description="What else collections may name."
+    )
     reranker: str | None
     documents: dict[DocumentStatus, int] = Field(
         default_factory=dict, description="Those of the caller, in all collections."

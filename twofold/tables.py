@@ -10,6 +10,8 @@ from rich.text import Text
 from twofold.outcomes import Tally
 from twofold.render import NARROW, plain
 from twofold.schema import (
+    CollectionInfo,
+    Comparison,
     Document,
     Health,
     KeyList,
@@ -118,12 +120,67 @@ def status_table(health: Health, readiness: Readiness, url: str) -> Table:
     state = Text("ready", style="green") if readiness.ready else Text("not ready", style="red")
     table.add_row("server", Text.assemble(f"{url} {health.version} ", state))
     table.add_row("embedder", readiness.embedder or "not known yet")
+    if readiness.other_embedders:
+        table.add_row("also", ", ".join(readiness.other_embedders))
     table.add_row("reranker", readiness.reranker or "none")
     for part, condition in readiness.parts.items():
         table.add_row(part, Text(condition, style="green" if condition == "ok" else "red"))
     counts = ", ".join(f"{count} {status}" for status, count in readiness.documents.items())
     table.add_row("documents", counts or "none")
     return table
+
+
+def collections_table(collections: Iterable[CollectionInfo]) -> Table:
+    """One line a collection."""
+    table = _table("name", "documents", "passages", "embedder", "language", "rebuild")
+    for each in collections:
+        table.add_row(
+            each.name,
+            f"{sum(each.documents.values()):,}",
+            f"{each.passages:,}",
+            Text(f"{plain(each.embedder)} ({each.dimensions})"),
+            each.language,
+            each.rebuild.state if each.rebuild else "",
+        )
+    return table
+
+
+def collection_table(collection: CollectionInfo) -> Table:
+    """What a collection is made with, what it holds, and how far its rebuild is."""
+    table = _facts()
+    table.add_row("collection", collection.name)
+    table.add_row("embedder", f"{plain(collection.embedder)}, {collection.dimensions} dimensions")
+    table.add_row("passages of", f"{collection.chunk_tokens} tokens at most")
+    table.add_row("language", collection.language)
+    for stage, said in (
+        ("queries", collection.query_instruction),
+        ("reranker", collection.rerank_instruction),
+    ):
+        if said:
+            table.add_row(f"told {stage}", Text(plain(said)))
+    counts = ", ".join(f"{count:,} {status}" for status, count in collection.documents.items())
+    table.add_row("documents", counts or "none")
+    table.add_row("passages", f"{collection.passages:,}")
+    if (rebuild := collection.rebuild) is not None:
+        table.add_row(
+            "rebuild", f"{rebuild.state}: {rebuild.done:,} of {rebuild.total:,} documents"
+        )
+        if rebuild.reason:
+            table.add_row("", Text(plain(rebuild.reason), style="yellow"))
+        for failure in rebuild.failures:
+            reason = failure.error.message if failure.error else ""
+            table.add_row("failed", Text(plain(f"{failure.name}: {reason}"), style="red"))
+        if rebuild.comparison is not None:
+            table.add_row("compared", _compared(rebuild.comparison))
+    return table
+
+
+def _compared(comparison: Comparison) -> str:
+    """How the two generations answered, in one line."""
+    line = f"{comparison.queries} queries, {comparison.overlap_10:.0%} of the first ten in both"
+    if comparison.old and comparison.new:
+        line += f"; nDCG@10 {comparison.old.ndcg_10:.3f} before, {comparison.new.ndcg_10:.3f} after"
+    return line
 
 
 def keys_table(keys: KeyList, now: datetime) -> Table:

@@ -1,13 +1,14 @@
 """The API beside a Qdrant server, Redis and workers: it holds no data, and usually no model.
 
 A model behind a URL is asked from here: it is a worker already. Every other model runs in the
-workers, unless TWOFOLD_QUERY_EMBEDDER=local wants the embedder in this process.
+workers, unless TWOFOLD_QUERY_EMBEDDER=local wants the embedders in this process.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 
@@ -16,21 +17,25 @@ from pipelines.build.parts import (
     OK,
     Part,
     Twofold,
+    close_with,
+    founder,
+    instructions,
     query_vectors,
     remembering,
     rerank_queue,
     search_defaults,
+    sparse_embedder,
     store_part,
 )
+from pipelines.collections import Collections
 from pipelines.documents import Documents
+from pipelines.embedders import Embedders
 from pipelines.models import select
-from pipelines.models.bm25 import Bm25SparseEmbedder
 from pipelines.models.query import LocalQueryEmbedder
 from pipelines.models.texts import LocalTextEmbedder
 from pipelines.paging.redis import RedisRankings
 from pipelines.ports import (
     Blobs,
-    Closeable,
     Embedder,
     QueryEmbedder,
     Reranker,
@@ -72,14 +77,10 @@ async def distributed(settings: Settings) -> AsyncIterator[Twofold]:
         stack.push_async_callback(link.close)
         await link.start()
         parts = {"store": store_part(store)}
-        model = await _local_embedder(settings, stack)
-        embedder: QueryEmbedder
-        texts: TextEmbedder
-        if model is not None:
-            embedder, texts = LocalQueryEmbedder(model), LocalTextEmbedder(model)
-        else:
-            embedder = texts = queued = QueuedQueryEmbedder(link, settings.embedder)
-            parts["embedder"] = Part(_well(queued.trouble), workers=_seen(queued))
+        first, *others = [
+            await _embedding(settings, each, stack, link, parts) for each in settings.embedders
+        ]
+        embedders = Embedders(first.queries, *(each.queries for each in others))
         reranker = remembering(await _reranker(settings, link, parts), settings)
         stack.push_async_callback(reranker.close)
         blobs = file_store(settings)
@@ -91,36 +92,50 @@ async def distributed(settings: Settings) -> AsyncIterator[Twofold]:
         redis = await stack.enter_async_context(
             Redis.from_url(redis_url, socket_timeout=None, socket_connect_timeout=CONNECT_S)
         )
-        sparse = Bm25SparseEmbedder()
         rankings = RedisRankings(redis, ttl_s=settings.cache_ttl_s)
+        founding = founder(settings, embedders)
         yield Twofold(
             settings=settings,
             store=store,
-            embedder=embedder,
+            embedders=embedders,
             reranker=reranker,
-            documents=Documents(store, blobs, queue, embedder),
+            documents=Documents(store, blobs, queue, founding),
+            collections=Collections(store, blobs, queue, founding),
             search=Search(
                 store,
-                query_vectors(embedder, settings),
-                sparse,
+                query_vectors(embedders, settings),
+                sparse_embedder,
                 reranker,
-                Answers(store, sparse, rankings),
-                settings.query_instruction,
+                Answers(store, sparse_embedder, rankings),
+                instructions(settings),
                 search_defaults(settings),
             ),
             parts=parts,
-            texts=texts,
-            embed_tokens=tokens_of_model(model) if model else EstimatedTokens(),
+            texts=first.texts,
+            embed_tokens=tokens_of_model(first.model) if first.model else EstimatedTokens(),
         )
 
 
-async def _local_embedder(settings: Settings, stack: AsyncExitStack) -> Embedder | None:
-    if embeds_elsewhere(settings):
-        return None
-    embedder = await asyncio.to_thread(select.choose_embedder, settings)
-    if isinstance(embedder, Closeable):
-        stack.callback(embedder.close)
-    return embedder
+class _Embedding(NamedTuple):
+    """One embedder as both seams see it; `model` is None where it runs in the workers."""
+
+    queries: QueryEmbedder
+    texts: TextEmbedder
+    model: Embedder | None = None
+
+
+async def _embedding(
+    settings: Settings, setting: str, stack: AsyncExitStack, link: Link, parts: dict[str, Part]
+) -> _Embedding:
+    if embeds_elsewhere(settings, setting):
+        queued = QueuedQueryEmbedder(link, setting)
+        place = settings.embedders.index(setting)
+        name = f"embedder {place + 1}" if place else "embedder"
+        parts[name] = Part(_well(queued.trouble), vital=place == 0, workers=_seen(queued))
+        return _Embedding(queued, queued)
+    model = await asyncio.to_thread(select.choose_embedder, settings, setting)
+    close_with(stack, [model])
+    return _Embedding(LocalQueryEmbedder(model), LocalTextEmbedder(model), model)
 
 
 async def _reranker(settings: Settings, link: Link, parts: dict[str, Part]) -> Reranker:
@@ -171,11 +186,11 @@ def _on_the_roster(roster: Roster) -> Callable[[], Awaitable[int]]:
     return workers
 
 
-def embeds_elsewhere(settings: Settings) -> bool:
-    """Whether API processes leave the embedding of queries to a worker."""
+def embeds_elsewhere(settings: Settings, setting: str) -> bool:
+    """Whether API processes leave the embedding of queries with this embedder to a worker."""
     if settings.query_embedder is not None:
         return settings.query_embedder == "queue"
-    return "://" not in settings.embedder
+    return "://" not in setting
 
 
 def reranks_elsewhere(settings: Settings) -> bool:

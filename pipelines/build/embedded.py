@@ -10,19 +10,25 @@ from pipelines.build.parts import (
     Part,
     Twofold,
     chosen_models,
+    close_with,
+    first_stage,
+    founder,
     ingest_flow,
+    instructions,
     query_vectors,
     remembering,
     rerank_queue,
     search_defaults,
+    sparse_embedder,
     store_part,
 )
+from pipelines.collections import Collections
 from pipelines.documents import Documents
 from pipelines.drain import Drain
+from pipelines.embedders import Embedders
 from pipelines.models.query import LocalQueryEmbedder
 from pipelines.models.texts import LocalTextEmbedder
 from pipelines.paging.memory import MemoryRankings
-from pipelines.ports import Closeable
 from pipelines.search import Search
 from pipelines.settings import Settings
 from pipelines.store.blobs import LocalBlobs
@@ -47,35 +53,38 @@ async def embedded(
         store = EdgeStore.open(settings.data_dir / "store")
         stack.push_async_callback(store.close)
         # Loading weights blocks for seconds; the loop has signals to hear meanwhile.
-        embedder, model = await asyncio.to_thread(choose, settings)
-        for each in (embedder, model):
-            if isinstance(each, Closeable):
-                stack.callback(each.close)
-        reranker = remembering(rerank_queue(model, max_pairs=settings.rerank_queue_pairs), settings)
+        models = await asyncio.to_thread(choose, settings)
+        close_with(stack, [*models.embedders, models.reranker])
+        embedders = Embedders(*map(LocalQueryEmbedder, models.embedders))
+        reranker = remembering(
+            rerank_queue(models.reranker, max_pairs=settings.rerank_queue_pairs), settings
+        )
         stack.push_async_callback(reranker.close)
         blobs = LocalBlobs(settings.data_dir / "files")
         rankings = MemoryRankings(max_bytes=settings.pages_bytes, ttl_s=settings.cache_ttl_s)
-        ingest = ingest_flow(settings, stack, store=store, blobs=blobs, embedder=embedder)
-        drain = Drain(store, ingest)
+        ingest = ingest_flow(settings, stack, store=store, blobs=blobs, embedders=models.embedders)
+        drain = Drain(store, ingest, first_stage(settings, store, models.embedders))
         drain.start()
         stack.push_async_callback(asyncio.to_thread, drain.stop)
+        founding = founder(settings, embedders)
         yield Twofold(
             settings=settings,
             store=store,
-            embedder=embedder,
+            embedders=embedders,
             reranker=reranker,
-            documents=Documents(store, blobs, drain, embedder),
+            documents=Documents(store, blobs, drain, founding),
+            collections=Collections(store, blobs, drain, founding),
             search=Search(
                 store,
-                query_vectors(LocalQueryEmbedder(embedder), settings),
-                ingest.sparse,
+                query_vectors(embedders, settings),
+                sparse_embedder,
                 reranker,
-                Answers(store, ingest.sparse, rankings),
-                settings.query_instruction,
+                Answers(store, sparse_embedder, rankings),
+                instructions(settings),
                 search_defaults(settings),
             ),
             parts={"store": store_part(store), "ingestion": Part(drain.state)},
-            texts=LocalTextEmbedder(embedder),
-            embed_tokens=tokens_of_model(embedder),
-            rerank_tokens=tokens_of_model(model),
+            texts=LocalTextEmbedder(models.embedder),
+            embed_tokens=tokens_of_model(models.embedder),
+            rerank_tokens=tokens_of_model(models.reranker),
         )

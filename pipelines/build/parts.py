@@ -1,26 +1,33 @@
 """What is put together, and what both modes put together in the same way."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
-from pipelines.chunk import Chunker
+from pipelines.collections import Collections
+from pipelines.comparison import FirstStage
 from pipelines.defaults import SearchDefaults
 from pipelines.documents import Documents
-from pipelines.embedding import SharedEmbedder
+from pipelines.embedders import Embedders, require_distinct
+from pipelines.founding import LANGUAGE, Founder
 from pipelines.ingest import Ingest
+from pipelines.instructions import Instructions
 from pipelines.models import select
 from pipelines.models.bm25 import Bm25SparseEmbedder
 from pipelines.parse.sandbox import SandboxedParser
 from pipelines.parse.scans import ScanReader
+from pipelines.passages import PassageMakers
 from pipelines.ports import (
     Blobs,
+    Closeable,
     Embedder,
-    EmbedderIdentity,
+    EmbedderFacts,
     QueryEmbedder,
     Reranker,
     RerankModel,
+    SparseEmbedder,
     Store,
     TextEmbedder,
 )
@@ -32,10 +39,6 @@ from pipelines.rerank.inprocess import InProcessReranker
 from pipelines.search import Search
 from pipelines.settings import Settings
 from pipelines.tokenizing import EstimatedTokens, ModelTokens
-
-LONGEST_CHUNK = 512
-"""Tokens of a chunk when nobody says otherwise: passages that an answer can quote, also from a
-model that would take a whole book."""
 
 OK = "ok"
 
@@ -79,6 +82,7 @@ class Twofold:
     """Everything that a process serves, put together.
 
     Attributes:
+        embedders: Of the first stage; a collection names one of them.
         texts: What embeds for other applications; None where no process does.
         embed_tokens: How the first stage's model counts.
         rerank_tokens: How the second stage's model counts.
@@ -86,9 +90,10 @@ class Twofold:
 
     settings: Settings
     store: Store
-    embedder: EmbedderIdentity
+    embedders: Embedders[QueryEmbedder]
     reranker: Reranker
     documents: Documents
+    collections: Collections
     search: Search
     parts: Mapping[str, Part]
     texts: TextEmbedder | None = None
@@ -97,33 +102,85 @@ class Twofold:
 
 
 class Models(NamedTuple):
-    """The two models of a process; without the second there is no reranking."""
+    """The models of a process; without a reranker there is no reranking.
+
+    Attributes:
+        others: Embedders that collections may name beside the default.
+    """
 
     embedder: Embedder
     reranker: RerankModel | None
+    others: tuple[Embedder, ...] = ()
+
+    @property
+    def embedders(self) -> Embedders[Embedder]:
+        """All of the first stage, the default first."""
+        return Embedders(self.embedder, *self.others)
 
 
 def chosen_models(settings: Settings) -> Models:
     """Load the models that the settings name."""
-    embedder = select.choose_embedder(settings)
-    return Models(embedder, select.choose_reranker(settings, embedder))
+    embedder, *others = chosen_embedders(settings)
+    return Models(embedder, select.choose_reranker(settings, embedder), tuple(others))
+
+
+def chosen_embedders(settings: Settings) -> Embedders[Embedder]:
+    """Load the embedders that the settings name.
+
+    Raises:
+        ConfigurationError: Two of them have the same name.
+    """
+    chosen = [select.choose_embedder(settings, each) for each in settings.embedders]
+    require_distinct(chosen)
+    return Embedders(*chosen)
+
+
+def close_with(stack: ExitStack | AsyncExitStack, models: Iterable[object]) -> None:
+    """Let the models go when the stack does, as far as they hold anything."""
+    for each in models:
+        if isinstance(each, Closeable):
+            stack.callback(each.close)
+
+
+@cache
+def sparse_embedder(language: str | None) -> SparseEmbedder:
+    """BM25 in a language; raises ConfigurationError where there is no stemmer for it."""
+    return Bm25SparseEmbedder(language or LANGUAGE)
+
+
+def founder(settings: Settings, embedders: Iterable[EmbedderFacts]) -> Founder:
+    """What decides on the settings of new collections."""
+    return Founder(Embedders(*embedders), sparse_embedder, settings.chunk_tokens)
+
+
+def first_stage(settings: Settings, store: Store, embedders: Embedders[Embedder]) -> FirstStage:
+    """What compares two generations of a collection."""
+    return FirstStage(store, embedders, sparse_embedder, settings.query_instruction)
+
+
+def instructions(settings: Settings) -> Instructions:
+    """What the stages are told when nobody else says anything."""
+    return Instructions(settings.query_instruction, settings.rerank_instruction)
 
 
 def ingest_flow(
-    settings: Settings, stack: AsyncExitStack, *, store: Store, blobs: Blobs, embedder: Embedder
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    store: Store,
+    blobs: Blobs,
+    embedders: Embedders[Embedder],
 ) -> Ingest:
     """The ingest flow over these parts; what it opens is closed with the stack."""
-    passages = SharedEmbedder(embedder)
-    stack.callback(passages.close)
+    makers = PassageMakers(embedders, sparse_embedder)
+    stack.callback(makers.close)
     parser = ScanReader(settings.ocr) if settings.ocr else SandboxedParser()
     stack.callback(parser.close)
     return Ingest(
         store=store,
         blobs=blobs,
         parser=parser,
-        chunker=Chunker(embedder.tokenizer_json, chunk_tokens(settings, embedder)),
-        embedder=passages,
-        sparse=Bm25SparseEmbedder(),
+        makers=makers,
         attempts=settings.ingest_attempts,
         timeout_s=settings.ingest_timeout_s,
         heartbeat_s=settings.heartbeat_s,
@@ -146,11 +203,6 @@ def remembering(reranker: Reranker, settings: Settings) -> Reranker:
     )
 
 
-def query_vectors(embedder: QueryEmbedder, settings: Settings) -> QueryVectors:
+def query_vectors(embedders: Embedders[QueryEmbedder], settings: Settings) -> QueryVectors:
     """The embedding of queries behind its memory."""
-    return QueryVectors(embedder, max_bytes=settings.query_cache_bytes, ttl_s=settings.cache_ttl_s)
-
-
-def chunk_tokens(settings: Settings, embedder: Embedder) -> int:
-    """Longest chunk: as set, and never more than the embedder takes whole."""
-    return min(settings.chunk_tokens or LONGEST_CHUNK, embedder.max_tokens)
+    return QueryVectors(embedders, max_bytes=settings.query_cache_bytes, ttl_s=settings.cache_ttl_s)

@@ -12,10 +12,18 @@ from pipelines.build.distributed import (
     reranks_elsewhere,
     server_store,
 )
-from pipelines.build.parts import Models, chosen_models, ingest_flow
+from pipelines.build.parts import (
+    Models,
+    chosen_embedders,
+    chosen_models,
+    close_with,
+    first_stage,
+    ingest_flow,
+)
+from pipelines.comparison import FirstStage
+from pipelines.embedders import Embedders
 from pipelines.ingest import Ingest
-from pipelines.models import select
-from pipelines.ports import Closeable, Embedder, Store
+from pipelines.ports import Embedder, Store
 from pipelines.rerank.batch import Scheduler
 from pipelines.rerank.streams.wire import Stream
 from pipelines.rerank.streams.worker import RedisWorker
@@ -29,11 +37,12 @@ class IngestWorker:
 
     store: Store
     ingest: Ingest
+    first_stage: FirstStage
 
 
 @asynccontextmanager
 async def ingest_worker(
-    settings: Settings, *, choose: Callable[[Settings], Embedder] = select.choose_embedder
+    settings: Settings, *, choose: Callable[[Settings], Embedders[Embedder]] = chosen_embedders
 ) -> AsyncIterator[IngestWorker]:
     """The parts of an ingestion worker beside servers for the store and the queue.
 
@@ -44,12 +53,11 @@ async def ingest_worker(
     async with AsyncExitStack() as stack:
         store = server_store(settings)
         stack.push_async_callback(store.close)
-        embedder = await asyncio.to_thread(choose, settings)
-        if isinstance(embedder, Closeable):
-            stack.callback(embedder.close)
+        embedders = await asyncio.to_thread(choose, settings)
+        close_with(stack, embedders)
         blobs = file_store(settings)
-        ingest = ingest_flow(settings, stack, store=store, blobs=blobs, embedder=embedder)
-        yield IngestWorker(store, ingest)
+        ingest = ingest_flow(settings, stack, store=store, blobs=blobs, embedders=embedders)
+        yield IngestWorker(store, ingest, first_stage(settings, store, embedders))
 
 
 @contextmanager
@@ -70,14 +78,12 @@ def rerank_worker(
         )
     models = choose(settings)
     with ExitStack() as stack:
-        for each in models:
-            if isinstance(each, Closeable):
-                stack.callback(each.close)
-        embeds = Stream.embed(settings.embedder) in streams
+        close_with(stack, [*models.embedders, models.reranker])
+        embedders = zip(settings.embedders, models.embedders, strict=True)
         reranks = Stream.rerank(settings.reranker) in streams
         yield RedisWorker(
             url,
-            embedder=(settings.embedder, models.embedder) if embeds else None,
+            embedders={name: model for name, model in embedders if Stream.embed(name) in streams},
             reranker=(settings.reranker, models.reranker) if reranks and models.reranker else None,
             # An urgent query waits for the batch that the device is at.
             scheduler=Scheduler(max_pairs=settings.rerank_queue_pairs, batch_s=0.2),
@@ -87,9 +93,9 @@ def rerank_worker(
 
 def worker_streams(settings: Settings) -> list[Stream]:
     """What a rerank worker reads."""
-    streams = []
-    if embeds_elsewhere(settings):
-        streams.append(Stream.embed(settings.embedder))
+    streams = [
+        Stream.embed(each) for each in settings.embedders if embeds_elsewhere(settings, each)
+    ]
     if reranks_elsewhere(settings):
         streams.append(Stream.rerank(settings.reranker))
     return streams

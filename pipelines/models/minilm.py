@@ -111,6 +111,7 @@ class MiniLmEmbedder:
 
     name = NAME
     max_tokens = MAX_TOKENS - SPECIAL_TOKENS
+    instructed = False
 
     def __init__(self, model: MiniLm) -> None:
         self.model = model

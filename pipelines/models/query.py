@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from pipelines.models.local import LocalFacts
 from pipelines.ports import Embedder, Vector
 from twofold.errors import Overloaded
 
@@ -13,7 +14,7 @@ SURE = 0.5  # part of its time that a query may be expected to wait: recall need
 RETRY_S = 1
 
 
-class LocalQueryEmbedder:
+class LocalQueryEmbedder(LocalFacts):
     """A QueryEmbedder over a model in this process, for one query at a time.
 
     A computation has all cores already: side by side, queries would share them, each be done
@@ -26,19 +27,11 @@ class LocalQueryEmbedder:
     """
 
     def __init__(self, embedder: Embedder, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._embedder = embedder
+        super().__init__(embedder)
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="queries")
         self._waiting = 0
         self._query_s = 0.0
-
-    @property
-    def name(self) -> str:
-        return self._embedder.name
-
-    @property
-    def dimensions(self) -> int:
-        return self._embedder.dimensions
 
     async def embed(self, query: str, *, instruction: str | None = None, deadline: float) -> Vector:
         self._require_time(deadline)

@@ -96,6 +96,8 @@ class Qwen3Reranker:
 class Qwen3Embedder:
     """The state at the end token, cut to the wanted dimensions (MRL), of unit length."""
 
+    instructed = True
+
     def __init__(
         self,
         folder_or_name: str | Path,

@@ -88,6 +88,11 @@ class RemoteEmbedder:
     def tokenizer_json(self) -> None:
         return None
 
+    @property
+    def instructed(self) -> bool:
+        """Whether the server's model is one whose form of instruction is known."""
+        return self._server.takes_instructions
+
     def embed_queries(self, texts: Sequence[str], *, instruction: str | None = None) -> Vector:
         if not texts:
             return np.empty((0, self.dimensions), dtype=np.float32)

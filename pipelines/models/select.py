@@ -1,4 +1,4 @@
-"""Which models a process serves, by two settings; nothing heavy is imported before it is chosen.
+"""Which models a process serves, by its settings; nothing heavy is imported before it is chosen.
 
     TWOFOLD_EMBEDDER            TWOFOLD_RERANKER
     auto                        auto                    qwen3 with a CUDA device, else minilm
@@ -8,6 +8,8 @@
                                 onnx:FOLDER             an ONNX export of Qwen3-Reranker
     DIALECT+http://HOST         DIALECT+http://HOST     a model server, see `twofold.remote`
                                 none                    no second stage
+
+TWOFOLD_OTHER_EMBEDDERS holds more of the first column, separated by commas.
 
 What the operator names answers the golden questions before it serves, unless TWOFOLD_SELF_TEST
 says otherwise. The weights of all-MiniLM-L6-v2 are known by their hash.
@@ -36,15 +38,20 @@ RERANKERS = (
 )
 
 
-def choose_embedder(settings: Settings) -> Embedder:
-    """Load the model of the first stage.
+def choose_embedder(settings: Settings, setting: str | None = None) -> Embedder:
+    """Load a model of the first stage.
+
+    Args:
+        settings: Whether it is tested, and which one is the default.
+        setting: One of TWOFOLD_OTHER_EMBEDDERS; None: TWOFOLD_EMBEDDER.
 
     Raises:
-        ConfigurationError: TWOFOLD_EMBEDDER names no kind of model that there is.
+        ConfigurationError: The setting names no kind of model that there is.
         ModelUnfit: The model cannot be loaded, or fails its self-test.
         ModelUnavailable: The server does not answer; without it nothing can be searched.
     """
-    setting = settings.embedder
+    role = "EMBEDDER" if setting in (None, settings.embedder) else "OTHER_EMBEDDERS"
+    setting = setting or settings.embedder
     if setting == "auto":
         setting = _automatic("embedder", gpu=QWEN3_EMBEDDER, cpu="minilm")
     match setting.partition(":"):
@@ -64,7 +71,7 @@ def choose_embedder(settings: Settings) -> Embedder:
             from pipelines.models.remote import remote_embedder
 
             return _fit_embedder(remote_embedder(setting), settings)
-    raise _unknown("EMBEDDER", setting, EMBEDDERS)
+    raise _unknown(role, setting, EMBEDDERS)
 
 
 def choose_reranker(settings: Settings, embedder: Embedder) -> RerankModel | None:

@@ -51,6 +51,11 @@ class SentenceTransformerEmbedder:
         self.tokenizer_json = _tokenizer_json(self._model.tokenizer)
         self._warned = False
 
+    @property
+    def instructed(self) -> bool:
+        """Whether its query prompt has a place for a task."""
+        return _TASK.search(self._model.prompts.get("query") or "") is not None
+
     def embed_queries(self, texts: Sequence[str], *, instruction: str | None = None) -> Vector:
         """As the port says; an instruction takes the place of the task in an Instruct prompt."""
         return self._unit(

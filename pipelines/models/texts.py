@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.ports import Embedder, TextKind, Vector, shortest
+from pipelines.models.local import LocalFacts
+from pipelines.ports import Embedder, TextKind, Vector
 from twofold.errors import Unavailable
 
 SLICE = 32
@@ -16,7 +17,7 @@ MAX_WAITING = 8_192
 RETRY_S = 5
 
 
-class LocalTextEmbedder:
+class LocalTextEmbedder(LocalFacts):
     """A TextEmbedder over a model in this process.
 
     Args:
@@ -25,26 +26,10 @@ class LocalTextEmbedder:
     """
 
     def __init__(self, embedder: Embedder, *, max_waiting: int = MAX_WAITING) -> None:
-        self._embedder = embedder
+        super().__init__(embedder)
         self._max_waiting = max_waiting
         self._waiting = 0
         self._turn = asyncio.Semaphore(1)
-
-    @property
-    def name(self) -> str:
-        return self._embedder.name
-
-    @property
-    def dimensions(self) -> int:
-        return self._embedder.dimensions
-
-    @property
-    def min_dimensions(self) -> int:
-        return shortest(self._embedder)
-
-    @property
-    def max_tokens(self) -> int:
-        return self._embedder.max_tokens
 
     async def embed_texts(self, texts: Sequence[str], *, kind: TextKind, deadline: float) -> Vector:
         if self._waiting + len(texts) > self._max_waiting:

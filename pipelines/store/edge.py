@@ -292,6 +292,11 @@ class EdgeStore:
             counts = shard.count_by("status", rows(space))
         return cast("dict[DocumentStatus, int]", counts)
 
+    async def count_passages(self, tenant: str, collection: str) -> int:
+        with self._lock:
+            shard, space, _ = self._at(tenant, collection)
+            return shard.count(visible(space))
+
     async def unfinished(self) -> AsyncIterator[tuple[str, Document]]:
         where = every(match("kind", "document"), match("status", *UNFINISHED))
         for shard in self._catalogue.homes():

@@ -235,6 +235,9 @@ class QdrantStore:
     async def count_documents(self, tenant: str, collection: str) -> dict[DocumentStatus, int]:
         return await self._at(tenant, collection, lambda at: at.count_documents())
 
+    async def count_passages(self, tenant: str, collection: str) -> int:
+        return await self._at(tenant, collection, lambda at: at.count_passages())
+
     async def unfinished(self) -> AsyncIterator[tuple[str, Document]]:
         where = every(match("kind", "document"), match("status", *UNFINISHED))
         for home in await self._catalogue.homes("open"):

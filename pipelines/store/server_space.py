@@ -137,6 +137,9 @@ class RemoteSpace:
         counts = await self._home.count_by("status", rows(self._space))
         return cast("dict[DocumentStatus, int]", counts)
 
+    async def count_passages(self) -> int:
+        return await self._home.count(visible(self._space))
+
     async def delete_document(self, document_id: str) -> Document:
         gone = await self._delete_row(document_id)
         if gone is None:

@@ -24,7 +24,16 @@ from services.api.buckets import Buckets, LocalBuckets, RedisBuckets
 from services.api.limits import BodyLimit, RequestIds
 from services.api.overload import InFlight, Pace
 from services.api.quotas import Limits, Quotas
-from services.api.routes import dialects, documents, health, keys, mcp, page, search
+from services.api.routes import (
+    collections,
+    dialects,
+    documents,
+    health,
+    keys,
+    mcp,
+    page,
+    search,
+)
 from services.api.uploads import prepare_spool
 from twofold import __version__
 from twofold.schema import AddDocuments, ErrorBody, McpAnswer
@@ -40,6 +49,7 @@ Upload with `POST /documents`, ask with `POST /search`. Offsets count code point
 TAGS = [
     {"name": "documents", "description": "Upload, watch, read and remove."},
     {"name": "search", "description": "Both stages, with what each of them did."},
+    {"name": "collections", "description": "Make, instruct, rebuild beside the old one, remove."},
     {
         "name": "models",
         "description": "The embedder and the reranker alone, in the formats of Cohere, Jina, vLLM, "
@@ -104,7 +114,7 @@ def create_app(twofold: Twofold) -> FastAPI:
     app.state.pace = pace
     app.openapi = partial(openapi, app)  # type: ignore[method-assign]
     errors.install(app)
-    for resource in (documents, search, mcp, dialects, keys, health, page):
+    for resource in (documents, search, collections, mcp, dialects, keys, health, page):
         app.include_router(resource.router)
     return app
 
@@ -127,7 +137,7 @@ def middleware(settings: Settings, door: Doorkeeper, quotas: Quotas) -> list[Mid
             Middleware(
                 CORSMiddleware,
                 allow_origins=origins,
-                allow_methods=["GET", "POST", "DELETE"],
+                allow_methods=["GET", "POST", "PATCH", "DELETE"],
                 allow_headers=ALLOWED_HEADERS,
                 expose_headers=["Retry-After", "X-Request-ID"],
             )

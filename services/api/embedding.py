@@ -6,9 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from pipelines.build import Twofold
+from pipelines.dimensions import require_dimensions, shortened
 from pipelines.ports import TextEmbedder, TextKind, Vector
 from pipelines.tokenizing import Side
 from pipelines.tokens import MAX_CHARACTERS_PER_TOKEN
@@ -64,7 +63,7 @@ async def embed(
     """
     deadline = time.monotonic() + deadline_ms / 1000
     embedder = lent(parts)
-    check_dimensions(embedder, dimensions)
+    length = require_dimensions(embedder, dimensions)
     given, counts, cut = await asyncio.to_thread(fitted, parts, embedder, texts, limit, side)
     if whole:
         require_whole(cut)
@@ -74,7 +73,7 @@ async def embed(
         raise TimeTooShort(
             done=0, texts=len(texts), deadline_ms=deadline_ms, retry_after=RETRY_S
         ) from None
-    return Embedded(shortened(vectors, dimensions), cut, sum(counts))
+    return Embedded(shortened(vectors, length), cut, sum(counts))
 
 
 def lent(parts: Twofold) -> TextEmbedder:
@@ -82,25 +81,6 @@ def lent(parts: Twofold) -> TextEmbedder:
     if parts.texts is None:
         raise NotServed(reason="its embedder embeds queries only")
     return parts.texts
-
-
-def check_dimensions(embedder: TextEmbedder, wanted: int | None) -> None:
-    """Raise InvalidRequest unless the model has vectors of that length."""
-    longest, shortest = embedder.dimensions, embedder.min_dimensions
-    if wanted is None or shortest <= wanted <= longest:
-        return
-    gives = f"from {shortest} to {longest}" if shortest < longest else f"{longest} and no other"
-    raise InvalidRequest(field="dimensions", reason=f"vectors of {embedder.name} have {gives}")
-
-
-def shortened(vectors: Vector, dimensions: int | None) -> Vector:
-    """The beginnings of the vectors, of unit length again (MRL)."""
-    if dimensions is None or dimensions == vectors.shape[1]:
-        return vectors
-    beginnings = vectors[:, :dimensions]
-    lengths = np.linalg.norm(beginnings, axis=1, keepdims=True)
-    unit: Vector = beginnings / np.maximum(lengths, np.finfo(np.float32).tiny)
-    return unit
 
 
 def fitted(

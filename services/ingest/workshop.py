@@ -1,8 +1,9 @@
 """Where documents are worked on: one event loop for all of Celery's threads, with the parts.
 
 One model serves all documents in hand, so their passages share its batches. Beside them run the
-reconciler, in one worker at a time, and the sign of life, which is given only while the worker
-takes in what waits: a connection that looks well and brings nothing is not a worker.
+reconciler and the rebuilds, in one worker at a time, and the sign of life, which is given only
+while the worker takes in what waits: a connection that looks well and brings nothing is not a
+worker.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from pipelines.deliveries import Deliveries
 from pipelines.ports import Store
 from pipelines.queue.celery import CeleryQueue
 from pipelines.queue.roster import Roster
+from pipelines.rebuild import Rebuilder
 from pipelines.reconcile import Reconciler
 from pipelines.settings import Settings
 from pipelines.work import pauses
@@ -123,11 +125,13 @@ class Workshop:
                 attempts=self._settings.ingest_attempts,
                 stale_s=STALE_BEATS * self._settings.heartbeat_s,
             )
+            rebuilder = Rebuilder(parts.store, parts.ingest.blobs, queue, parts.first_stage)
             self._deliveries = Deliveries(
                 parts.store, parts.ingest, documents=self._settings.ingest_concurrency
             )
             chores = [
                 asyncio.create_task(self._reconcile(roster, reconciler)),
+                asyncio.create_task(self._rebuild(roster, rebuilder)),
                 asyncio.create_task(self._live(roster, self._deliveries)),
                 asyncio.create_task(self._sweep(roster, parts.store)),
             ]
@@ -187,6 +191,20 @@ class Workshop:
                 await reconciler.round()
 
         await _every(ROUND_S, round_if_leading, "the ledger could not be reconciled")
+
+    async def _rebuild(self, roster: Roster, rebuilder: Rebuilder) -> None:
+        await self._open.wait()
+
+        async def round_if_leading() -> None:
+            if await roster.lead(self.name):
+                await rebuilder.round()
+            else:
+                await rebuilder.rest()
+
+        try:
+            await _every(ROUND_S, round_if_leading, "rebuilds could not be looked for")
+        finally:
+            await rebuilder.rest()
 
     async def _sweep(self, roster: Roster, store: Store) -> None:
         await self._open.wait()

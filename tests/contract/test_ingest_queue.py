@@ -11,12 +11,9 @@ import pytest
 from celery.contrib.testing.worker import start_worker
 
 from pipelines.build import IngestWorker
-from pipelines.chunk import Chunker
 from pipelines.documents import Documents, Upload
 from pipelines.drain import Drain
-from pipelines.embedding import SharedEmbedder
 from pipelines.ingest import Ingest
-from pipelines.models.bm25 import Bm25SparseEmbedder
 from pipelines.ports import Block, IngestQueue, Parsed
 from pipelines.queue.broker import celery_app
 from pipelines.queue.celery import CeleryQueue
@@ -25,6 +22,7 @@ from pipelines.store.blobs import LocalBlobs
 from pipelines.store.edge import EdgeStore
 from services.ingest.worker import register
 from services.ingest.workshop import Workshop
+from tests.support.ingesting import first_stage, founder, makers
 from tests.support.models import WordEmbedder
 from tests.support.redis import RedisServer
 from twofold.errors import ParseError
@@ -59,20 +57,18 @@ class Bench:
         self.blobs = LocalBlobs(folder / "files")
         self.parser = MoodyParser()
         self.model = WordEmbedder()
-        self.embedder = SharedEmbedder(self.model)
+        self.makers = makers(self.model)
         self.ingest = Ingest(
             store=self.store,
             blobs=self.blobs,
             parser=self.parser,
-            chunker=Chunker(None, 100),
-            embedder=self.embedder,
-            sparse=Bm25SparseEmbedder(),
+            makers=self.makers,
             heartbeat_s=0.1,
         )
 
     async def upload(self, queue: IngestQueue, texts: Sequence[str]) -> list[str]:
         """Accept a document for each text, and have the queue announce it; their ids."""
-        documents = Documents(self.store, self.blobs, queue, self.model)
+        documents = Documents(self.store, self.blobs, queue, founder(self.model))
         uploads = []
         for number, text in enumerate(texts):
             data, name = text.encode(), f"n{number}"
@@ -92,7 +88,7 @@ class Bench:
                 await asyncio.sleep(0.05)
 
     async def close(self) -> None:
-        self.embedder.close()
+        self.makers.close()
         await self.store.close()
 
 
@@ -108,7 +104,7 @@ Open: TypeAlias = Callable[[Bench], AbstractAsyncContextManager[IngestQueue]]
 
 @asynccontextmanager
 async def thread(bench: Bench, redis_url: str) -> AsyncIterator[IngestQueue]:
-    drain = Drain(bench.store, bench.ingest)
+    drain = Drain(bench.store, bench.ingest, first_stage(bench.store, bench.model))
     drain.start()
     try:
         yield drain
@@ -120,7 +116,7 @@ async def thread(bench: Bench, redis_url: str) -> AsyncIterator[IngestQueue]:
 async def celery(bench: Bench, redis_url: str) -> AsyncIterator[IngestQueue]:
     @asynccontextmanager
     async def parts() -> AsyncIterator[IngestWorker]:
-        yield IngestWorker(bench.store, bench.ingest)
+        yield IngestWorker(bench.store, bench.ingest, first_stage(bench.store, bench.model))
 
     settings = Settings.model_validate({"heartbeat_s": 0.1})
     workshop = Workshop(settings, redis_url, parts)

@@ -56,7 +56,7 @@ async def queued(model: Embedder, server: RedisServer) -> AsyncIterator[QueryEmb
     name = uuid.uuid4().hex
     link = Link(server.url, beat_s=BEAT_S)
     embedder = QueuedQueryEmbedder(link, name)
-    with supervised(lambda: RedisWorker(server.url, embedder=(name, model), beat_s=BEAT_S)):
+    with supervised(lambda: RedisWorker(server.url, embedders={name: model}, beat_s=BEAT_S)):
         async with asyncio.timeout(10.0):
             while await embedder.trouble():
                 await asyncio.sleep(0.01)

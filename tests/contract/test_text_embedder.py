@@ -33,7 +33,7 @@ async def in_process(model: Embedder, _: RedisServer) -> AsyncIterator[TextEmbed
 @asynccontextmanager
 async def over_redis(model: Embedder, server: RedisServer) -> AsyncIterator[TextEmbedder]:
     name = uuid.uuid4().hex
-    with supervised(lambda: RedisWorker(server.url, embedder=(name, model), beat_s=BEAT_S)):
+    with supervised(lambda: RedisWorker(server.url, embedders={name: model}, beat_s=BEAT_S)):
         link = Link(server.url, beat_s=BEAT_S)
         embedder = QueuedQueryEmbedder(link, name)
         async with asyncio.timeout(20.0):

@@ -17,6 +17,7 @@ from pipelines.store.blobs import LocalBlobs
 from pipelines.store.connection import Server
 from pipelines.store.edge import EdgeStore
 from pipelines.store.server import QdrantStore
+from tests.support.ingesting import founder
 from tests.support.models import WordEmbedder
 from tests.support.qdrant_server import drop, unique_prefix
 from twofold.errors import DocumentNotFound
@@ -94,7 +95,8 @@ async def replicas(request: pytest.FixtureRequest, memory_path: Path) -> AsyncIt
     async with AsyncExitStack() as stack:
         opened = request.param(memory_path, lambda: request.getfixturevalue("qdrant"))
         stores = await stack.enter_async_context(opened)
-        documents = [Documents(store, blobs, Announced(), WordEmbedder()) for store in stores]
+        new = founder(WordEmbedder())
+        documents = [Documents(store, blobs, Announced(), new) for store in stores]
         yield Replicas(documents, blobs)
 
 

@@ -11,16 +11,14 @@ from pathlib import Path
 import pytest
 
 from pipelines import keys
-from pipelines.chunk import Chunker
 from pipelines.documents import Documents, Upload
 from pipelines.drain import Drain, seconds_to_wait
-from pipelines.embedding import SharedEmbedder
 from pipelines.ingest import Ingest
-from pipelines.models.bm25 import Bm25SparseEmbedder
 from pipelines.ports import Block, Parsed, Vector
 from pipelines.store.blobs import LocalBlobs
 from pipelines.store.edge import EdgeStore
 from pipelines.work import BACKOFF_S
+from tests.support.ingesting import first_stage, founder, makers
 from tests.support.models import WordEmbedder
 from tests.support.stored import row
 from twofold.errors import DocumentNotFound, ParseError
@@ -74,13 +72,11 @@ class Bench:
             store=self.store,
             blobs=self.blobs,
             parser=parser,
-            chunker=Chunker(None, 100),
-            embedder=SharedEmbedder(embedder),
-            sparse=Bm25SparseEmbedder(),
+            makers=makers(embedder),
             heartbeat_s=0.05,
         )
-        self.drain = Drain(self.store, self.ingest)
-        self.documents = Documents(self.store, self.blobs, self, embedder)
+        self.drain = Drain(self.store, self.ingest, first_stage(self.store, embedder))
+        self.documents = Documents(self.store, self.blobs, self, founder(embedder))
 
     async def submit(self, tenant: str, documents: object) -> None:
         """The queue that forgets."""

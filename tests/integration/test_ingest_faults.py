@@ -15,6 +15,7 @@ from pipelines.store.connection import Server
 from pipelines.store.server import QdrantStore
 from pipelines.work import DIED
 from tests.support.ingest_worker import GATED, KILLER, WorkerProcess
+from tests.support.ingesting import founder
 from tests.support.models import WordEmbedder
 from tests.support.qdrant_server import StandIn
 from tests.support.redis import RedisServer
@@ -38,7 +39,7 @@ class Site:
         self.store = QdrantStore(server)
         self.queue = CeleryQueue(redis.url)
         self.documents = Documents(
-            self.store, LocalBlobs(folder / "data" / "files"), self.queue, WordEmbedder()
+            self.store, LocalBlobs(folder / "data" / "files"), self.queue, founder(WordEmbedder())
         )
         self.worker = WorkerProcess(
             folder,

@@ -16,6 +16,7 @@ from pipelines.queue.celery import CeleryQueue
 from pipelines.settings import Settings
 from pipelines.store.blobs import LocalBlobs
 from pipelines.store.server import QdrantStore
+from tests.support.ingesting import founder
 from tests.support.live import ROOT, STOP_S, clean_environment, free_port
 from tests.support.qdrant_server import StandIn
 from tests.support.redis import RedisServer
@@ -73,7 +74,7 @@ async def test_a_worker_reads_embeds_and_stores(memory_path: Path, redis: RedisS
     store, queue = QdrantStore(stand_in.server), CeleryQueue(redis.url)
     try:
         model = choose_embedder(Settings(embedder="minilm"))
-        documents = Documents(store, LocalBlobs(memory_path / "files"), queue, model)
+        documents = Documents(store, LocalBlobs(memory_path / "files"), queue, founder(model))
         data = b"# Rye\n\nRye bread is made of rye flour.\n"
         upload = Upload("rye.md", data, len(data), sha256(data).hexdigest(), "text/markdown")
         [accepted] = await documents.accept("mine", "default", [upload])

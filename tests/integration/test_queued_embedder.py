@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from pipelines.embedders import Embedders
 from pipelines.ports import Collection
 from pipelines.rerank.streams.link import Link
 from pipelines.rerank.streams.queued_embedder import QueuedQueryEmbedder
@@ -36,7 +37,7 @@ async def test_without_a_worker_ever_nobody_knows_the_model(link: Link) -> None:
     embedder = QueuedQueryEmbedder(link, uuid.uuid4().hex)
     await link.start()
     with pytest.raises(Unavailable, match="no worker that embeds") as error:
-        Collection("notes", "words-64", 64).require(embedder)
+        Embedders(embedder).of(Collection("notes", "words-64", 64))
     assert error.value.retry_after
     with pytest.raises(Unavailable, match="no worker that embeds"):
         await embedder.embed("red", deadline=time.monotonic() + 10.0)
@@ -48,14 +49,14 @@ async def test_a_model_that_was_announced_once_stays_known(
     name = uuid.uuid4().hex
     first = QueuedQueryEmbedder(link, name)
     with supervised(
-        lambda: RedisWorker(shared_redis.url, embedder=(name, WordEmbedder()), beat_s=BEAT_S)
+        lambda: RedisWorker(shared_redis.url, embedders={name: WordEmbedder()}, beat_s=BEAT_S)
     ):
         await until_served(first)
     later = Link(shared_redis.url)
     second = QueuedQueryEmbedder(later, name)
     await later.start()
     assert (second.name, second.dimensions) == ("words-64", 64)
-    Collection("notes", "words-64", 64).require(second)
+    assert Embedders(second).of(Collection("notes", "words-64", 64)) is second
     with pytest.raises(Unavailable, match="no worker that embeds"):
         await second.embed("red", deadline=time.monotonic() + 10.0)
     await later.close()
@@ -65,7 +66,7 @@ async def test_no_more_queries_wait_than_may(link: Link, shared_redis: RedisServ
     name = uuid.uuid4().hex
     embedder = QueuedQueryEmbedder(link, name, most=0)
     with supervised(
-        lambda: RedisWorker(shared_redis.url, embedder=(name, WordEmbedder()), beat_s=BEAT_S)
+        lambda: RedisWorker(shared_redis.url, embedders={name: WordEmbedder()}, beat_s=BEAT_S)
     ):
         await until_served(embedder)
         with pytest.raises(Unavailable, match="0 queries wait"):

@@ -47,7 +47,7 @@ def work(shared_redis: RedisServer, name: str) -> Iterator[Work]:
         model = OverlapModel()
         arguments: dict[str, Any] = {
             "reranker": (name, model),
-            "embedder": (name, WordEmbedder()),
+            "embedders": {name: WordEmbedder()},
             "tokens": lambda _: 1,
             "beat_s": BEAT_S,
             **options,

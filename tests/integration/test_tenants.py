@@ -122,19 +122,44 @@ ASKS: dict[str, list[Ask]] = {
     "list_models": [Ask("GET", "/v1/models")],
     "model_info": [Ask("GET", "/info")],
     "model_health": [Ask("GET", "/health")],
+    "create_collection": [Ask("POST", "/collections", {"name": "new-{word}"})],
+    "list_collections": [Ask("GET", "/collections")],
+    "get_collection": [Ask("GET", "/collections/{collection}", found=200)],
+    "change_collection": [
+        Ask("PATCH", "/collections/{collection}", {"query_instruction": "{word}"}, found=200)
+    ],
+    "watch_collection": [Ask("GET", "/collections/{collection}/events", found=200)],
+    "switch_rebuild": [Ask("POST", "/collections/{collection}/rebuild/switch", found=404)],
+    "rebuild_collection": [
+        Ask("POST", "/collections/{collection}/rebuild", {"switch": "manual"}, found=202)
+    ],
+    "cancel_rebuild": [Ask("DELETE", "/collections/{collection}/rebuild", found=200)],
     "create_key": [Ask("POST", "/keys", {"name": "another", "scopes": ["read"]})],
     "list_keys": [Ask("GET", "/keys")],
     "health": [Ask("GET", "/healthz")],
     "ready": [Ask("GET", "/readyz")],
     # What removes comes last, so that there is something for the others to find.
     "delete_document": [Ask("DELETE", "/documents/{id}", found=200)],
+    "delete_collection": [Ask("DELETE", "/collections/{collection}", found=200)],
     "revoke_key": [Ask("DELETE", "/keys/{key}", found=200)],
 }
 
 SCOPES: dict[str, ApiScope | None] = {
     **dict.fromkeys(ASKS, "read"),
     **dict.fromkeys(
-        ("add_documents", "compare_documents", "retry_document", "delete_document"), "write"
+        (
+            "add_documents",
+            "compare_documents",
+            "retry_document",
+            "delete_document",
+            "create_collection",
+            "change_collection",
+            "delete_collection",
+            "rebuild_collection",
+            "switch_rebuild",
+            "cancel_rebuild",
+        ),
+        "write",
     ),
     **dict.fromkeys(("create_key", "list_keys", "revoke_key"), "admin"),
     **dict.fromkeys(("health", "ready", "model_health"), None),
@@ -338,6 +363,7 @@ async def test_the_answers_to_one_tenant_are_the_same_with_and_without_the_other
         Ask("GET", "/documents"),
         Ask("GET", "/readyz"),
         Ask("GET", "/keys"),
+        Ask("GET", "/collections"),
         Ask("POST", "/search", {"query": "rye"}),
         Ask("POST", "/search", {"query": "quixotry rye", "rerank": {"enabled": False}}),
     ]

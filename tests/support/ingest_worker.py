@@ -16,14 +16,12 @@ from pathlib import Path
 
 from pipelines import build
 from pipelines.build import IngestWorker
-from pipelines.chunk import Chunker
-from pipelines.embedding import SharedEmbedder
 from pipelines.ingest import Ingest
-from pipelines.models.bm25 import Bm25SparseEmbedder
 from pipelines.ports import Block, Parsed
 from pipelines.settings import Settings, read_settings
 from pipelines.store.blobs import LocalBlobs
 from services.ingest.worker import run
+from tests.support.ingesting import first_stage, makers
 from tests.support.live import ROOT, STOP_S, clean_environment
 from tests.support.models import WordEmbedder
 
@@ -49,7 +47,8 @@ class PlainParser:
 @asynccontextmanager
 async def small_parts(settings: Settings) -> AsyncIterator[IngestWorker]:
     store = build.server_store(settings)
-    embedder = SharedEmbedder(WordEmbedder())
+    model = WordEmbedder()
+    passages = makers(model)
     try:
         yield IngestWorker(
             store,
@@ -57,16 +56,15 @@ async def small_parts(settings: Settings) -> AsyncIterator[IngestWorker]:
                 store=store,
                 blobs=LocalBlobs(settings.data_dir / "files"),
                 parser=PlainParser(),
-                chunker=Chunker(None, 100),
-                embedder=embedder,
-                sparse=Bm25SparseEmbedder(),
+                makers=passages,
                 attempts=settings.ingest_attempts,
                 timeout_s=settings.ingest_timeout_s,
                 heartbeat_s=settings.heartbeat_s,
             ),
+            first_stage(store, model),
         )
     finally:
-        embedder.close()
+        passages.close()
         await store.close()
 
 

@@ -85,7 +85,7 @@ def main() -> None:
     worker = RedisWorker(
         told.url,
         reranker=(told.name, DeviceModel(told.seconds)),
-        embedder=(told.name, WordEmbedder()),
+        embedders={told.name: WordEmbedder()},
         scheduler=Scheduler(budget=BATCH, quantum=50),
         tokens=lambda _: 1,
         drain_s=told.drain,

@@ -325,6 +325,11 @@ class EmbeddingServer(_Server):
         told = self.info.get("max_input_length")
         return self._options.max_tokens or (told if isinstance(told, int) else 512)
 
+    @property
+    def takes_instructions(self) -> bool:
+        """Whether an instruction reaches the model."""
+        return "qwen3-embedding" in self.name.lower() and not self._options.query_prefix
+
     def embed_queries(
         self, texts: Sequence[str], *, instruction: str | None = None
     ) -> list[Sequence[float]]:
@@ -334,7 +339,7 @@ class EmbeddingServer(_Server):
             ModelUnavailable: Not every text could be embedded.
         """
         instruction = instruction or self._options.instruction
-        if "qwen3-embedding" in self.name.lower() and not self._options.query_prefix:
+        if self.takes_instructions:
             texts = [prompts.qwen3_embedding_query(text, instruction) for text in texts]
         else:
             if instruction:

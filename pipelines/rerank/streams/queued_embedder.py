@@ -65,6 +65,10 @@ class QueuedQueryEmbedder:
     def max_tokens(self) -> int:
         return self._announced.max_tokens or 0
 
+    @property
+    def instructed(self) -> bool:
+        return self._announced.instructed
+
     async def embed(self, query: str, *, instruction: str | None = None, deadline: float) -> Vector:
         return await self._embed(query, "query", instruction, deadline)
 

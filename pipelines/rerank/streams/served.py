@@ -16,6 +16,7 @@ from pipelines.ports import (
     TextKind,
     Vector,
     shortest,
+    takes_instructions,
 )
 from pipelines.rerank.attempt import Failure, attempt
 from pipelines.rerank.batch import Scheduler
@@ -97,6 +98,7 @@ class ServedEmbedder:
             dimensions=self._embedder.dimensions,
             min_dimensions=shortest(self._embedder),
             max_tokens=self._embedder.max_tokens,
+            instructed=takes_instructions(self._embedder),
         )
 
     @property

@@ -233,6 +233,7 @@ class Announcement(msgspec.Struct, frozen=True):
         dimensions: Of an embedder.
         min_dimensions: Likewise; as of `pipelines.ports.TextEmbedder`, like the next.
         max_tokens: Likewise.
+        instructed: Likewise.
     """
 
     consumer: str
@@ -242,6 +243,7 @@ class Announcement(msgspec.Struct, frozen=True):
     dimensions: Count | None = None
     min_dimensions: Count | None = None
     max_tokens: Count | None = None
+    instructed: bool = False
     pace: Pace = Pace()
 
 

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import msgspec
@@ -39,12 +39,12 @@ HANGS_AFTER_S = 120.0
 
 
 class RedisWorker:
-    """Serves a rerank stream, an embed stream, or both, until it is stopped.
+    """Serves a rerank stream, embed streams, or both, until it is stopped.
 
     Args:
         url: Of the Redis server.
         reranker: Name of the stream and the model that serves it; None: no rerank stream.
-        embedder: The same for queries.
+        embedders: The same for queries, of any number of models.
         scheduler: Decides what is scored when; None: one with the usual budget.
         tokens: Estimated tokens of a passage, as the API processes estimate them.
         drain_s: Time to finish what has been read once it is stopped.
@@ -57,7 +57,7 @@ class RedisWorker:
         url: str,
         *,
         reranker: tuple[str, RerankModel] | None = None,
-        embedder: tuple[str, Embedder] | None = None,
+        embedders: Mapping[str, Embedder] | None = None,
         scheduler: Scheduler | None = None,
         tokens: Callable[[str], int] = estimate_tokens,
         drain_s: float = 20.0,
@@ -74,17 +74,17 @@ class RedisWorker:
         self._clock = RedisClock(clock)
         self._last_round = clock()
         self._next_take_over = clock()
-        queries = Stream.embed(embedder[0]) if embedder else None
-        passages = Stream.rerank(reranker[0]) if reranker else None
-        streams = [stream for stream in (queries, passages) if stream is not None]
-        self._consumer = Consumer(connect(url), self.name, streams, self._clock)
+        queries = {Stream.embed(name): model for name, model in (embedders or {}).items()}
+        passages = {Stream.rerank(reranker[0]): reranker[1]} if reranker else {}
+        self._consumer = Consumer(connect(url), self.name, [*queries, *passages], self._clock)
         # In the order in which they are served.
-        self._served: dict[Stream, Served] = {}
-        if embedder and queries:
-            self._served[queries] = ServedEmbedder(embedder[1], self._consumer, clock=clock)
-        if reranker and passages:
-            self._served[passages] = ServedReranker(
-                reranker[1],
+        self._served: dict[Stream, Served] = {
+            stream: ServedEmbedder(model, self._consumer, clock=clock)
+            for stream, model in queries.items()
+        }
+        for stream, scorer in passages.items():
+            self._served[stream] = ServedReranker(
+                scorer,
                 self._consumer,
                 scheduler=scheduler or Scheduler(),
                 tokens=tokens,

@@ -46,13 +46,15 @@ async def ready(parts: Parts, caller: AnyCaller, response: Response) -> Readines
     if caller and state["store"] == OK:
         counting = partial(count, parts.store, caller.tenant, documents)
         state["store"] = await state_of(Part(counting))
+    default = name_of(parts.embedders.default)
     vital = [name for name, part in parts.parts.items() if part.vital]
     well = all(state[name] == OK for name in vital)
     response.status_code = 200 if well else 503
     return Readiness(
         ready=well,
         parts=state if caller else {name: veiled(said) for name, said in state.items()},
-        embedder=name_of(parts.embedder),
+        embedder=default,
+        other_embedders=[name for name in parts.embedders.names if name != default],
         reranker=parts.reranker.model,
         documents=dict(documents) if state["store"] == OK else {},
         workers=await workers_of(parts.parts) if caller else {},
