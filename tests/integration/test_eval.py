@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 import pytest
 
+from pipelines.build import Models
 from pipelines.settings import Settings
+from tests.support.models import WordEmbedder
 from tests.support.server import threaded_server
 from twofold.cli import main
 from twofold.client import Client
@@ -389,6 +391,31 @@ def test_times_that_the_server_remembers_are_no_ground_to_tune_on(
 
 
 # --- Without a second stage, without a server -----------------------------------------------
+
+
+def test_without_a_second_stage_the_first_is_measured_alone(run, breads, tmp_path):
+    page = tmp_path / "report.html"
+    command = ("eval", str(breads), "--json", "--html", str(page))
+    with threaded_server(tmp_path / "none", models=Models(WordEmbedder(), None)) as address:
+        report = Report.model_validate_json(run("--url", address, *command).out)
+        tuning = ("tune", str(breads), "-o", str(tmp_path / "twofold.env"))
+        away = run("--url", address, *tuning)
+    assert [row.name for row in report.rows] == ["dense", "BM25", "first stage"]
+    assert report.default.stage == "first"
+    assert report.verdict.kind == "absent"
+    assert "runs no second stage" in page.read_text("utf-8")
+    assert away.status == 2  # its times are remembered from the evaluation
+
+
+def test_a_second_stage_that_is_off_by_default_is_measured_and_not_the_default(
+    run, breads, tmp_path
+):
+    with threaded_server(tmp_path / "off", rerank_depth=0) as address:
+        command = ("--url", address, "eval", str(breads), "--depths", "5", "--json")
+        report = Report.model_validate_json(run(*command).out)
+    assert report.default.stage == "first"
+    assert {row.depth for row in report.rows if row.stage == "fused"} == {5, 50}
+    assert report.verdict.kind != "absent"
 
 
 def test_depths_that_are_none_are_refused(run, breads):

@@ -75,18 +75,17 @@ def evaluate(
 
     require_extra("ir_measures", *(("matplotlib",) if html else ()))
     wanted = parse_depths(depths)
-    asked = Source(source, collection, split, qrels, run, synthetic, seed)
-    asked.read()  # what is wrong in the files is said before a server is asked
+    judgements = Source(source, collection, split, qrels, run, synthetic, seed).plan()
     session = context.obj
     session.url = url or session.url
     with serving(session.client, session.err, named=session.named) as client:
         from twofold.evaluation.evaluate import Evaluation
 
-        ready = prepare(client, asked, session.err)
+        ready = prepare(client, judgements(client), collection, session.err)
         if save is not None:
             save_judgements(save, ready.judgements.queries, ready.relevant)
-        default = ready.defaults.depth
-        ladder = sorted({*wanted, default}) if default else []
+        depth = ready.defaults.depth
+        ladder = sorted({*wanted, depth}) if depth else []
         evaluation = Evaluation(
             judgements=ready.judgements,
             relevant=ready.relevant,
@@ -152,14 +151,13 @@ def tune(
     from twofold.evaluation.server import serving
 
     require_extra("ir_measures")
-    asked = Source(source, collection, split, qrels, (), synthetic, seed)
-    asked.read()
+    judgements = Source(source, collection, split, qrels, (), synthetic, seed).plan()
     session = context.obj
     session.url = url or session.url
     with serving(session.client, session.err, named=session.named) as client:
         from twofold.evaluation.tuned import rendered, tuned
 
-        ready = prepare(client, asked, session.err)
+        ready = prepare(client, judgements(client), collection, session.err)
         report = tuned(
             client,
             ready,

@@ -100,13 +100,14 @@ class Evaluation:
     def _rows(
         self, values: Mapping[tuple[Stage, int | None], Values], first: Values
     ) -> Iterator[Row]:
+        reranks = self.depths and self.defaults.reranks
+        default = ("fused", self.defaults.depth) if reranks else ("first", None)
         for (stage, depth), found in values.items():
-            whole = self.defaults.depth if self.depths else None
             yield Row(
                 name=title(stage, depth),
                 stage=stage,
                 depth=depth,
-                default=(stage, depth) == (("fused", whole) if whole else ("first", None)),
+                default=(stage, depth) == default,
                 measures=_means(found),
                 against_first=None if stage == "first" else self._difference(found, first),
                 latency=self._latency(stage, depth),

@@ -23,7 +23,8 @@ h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2.5rem }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line) }
 th { font-weight: 500; white-space: nowrap }
-th:first-child, td:first-child { text-align: left } .ways td { white-space: nowrap }
+th:first-child, td:first-child { text-align: left }
+.ways { font-size: .9em } .ways td { white-space: nowrap }
 td.text { overflow-wrap: anywhere; min-width: 16rem } tr.default { font-weight: 700 }
 th button { all: unset; cursor: pointer } th button::after { content: " ↕" }
 th button:focus-visible { outline: 2px solid }

@@ -89,14 +89,16 @@ class Defaults:
 
     Attributes:
         reranker: Name of the model; None: there is no second stage.
+        reranks: Whether a search that does not ask for the second stage gets it.
     """
 
     method: Method
     reranker: str | None
+    reranks: bool
 
     @property
     def depth(self) -> int:
-        """Candidates that are scored; 0 without a second stage."""
+        """Candidates that are scored where there is a second stage; 0 where there is none."""
         return self.method.depth if self.reranker else 0
 
 
@@ -109,7 +111,8 @@ def ask_defaults(client: Client, collection: str, text: str) -> Defaults:
     answer = client.search(
         text, collection=collection, limit=1, explain=True, deadline_ms=DEADLINE_MS
     )
-    return Defaults(_method(answer), answer.rerank.model)
+    reranks = answer.rerank.status != "disabled"
+    return Defaults(_method(answer), answer.rerank.model, reranks)
 
 
 def observe(

@@ -4,8 +4,9 @@ Uploads the documents of a set that brings its own, or finds those that the judg
 a collection that is there.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -42,39 +43,37 @@ class Source:
     synthetic: int | None = None
     seed: int = 0
 
-    def read(self) -> Judgements | None:
-        """The judgements in files; None where they are to be made up.
+    def plan(self) -> Callable[[Client], Judgements]:
+        """Read the files now, so that what is wrong in them is said before a server is asked.
+
+        Returns:
+            What gives the judgements once there is a client: made-up ones need its documents.
 
         Raises:
             InvalidRequest: The command line asks for both or for neither, or a file is wrong.
         """
-        if (self.path is None) == (self.synthetic is None):
-            raise InvalidRequest(
-                field="SOURCE",
-                reason="name judgements, or let some be made up: --synthetic 100 --collection NAME",
-            )
-        if self.path is None:
-            self._existing("made-up queries are drawn from its documents")
-            return None
-        found = read(self.path, split=self.split, qrels=self.qrels, runs=self.runs)
-        if found.corpus is None:
-            self._existing("the judgements bring no documents")
-        return found
+        match self.path, self.synthetic:
+            case Path() as path, None:
+                found = read(path, split=self.split, qrels=self.qrels, runs=self.runs)
+                if found.corpus is None:
+                    self._existing("the judgements bring no documents")
+                return lambda _: found
+            case None, int() as count:
+                collection = self._existing("made-up queries are drawn from its documents")
+                return partial(synthetic, collection=collection, count=count, seed=self.seed)
+            case _:
+                raise InvalidRequest(
+                    field="SOURCE",
+                    reason="name judgements, or let some be made up: --synthetic 100 "
+                    "--collection NAME",
+                )
 
-    def judgements(self, client: Client) -> Judgements:
-        """As of `read`, which made sure that a collection is named; made up where need be."""
-        found = self.read()
-        if found is None and self.collection is not None and self.synthetic is not None:
-            return synthetic(client, self.collection, count=self.synthetic, seed=self.seed)
-        if found is None:
-            raise InvalidRequest(field="SOURCE", reason="there is none")
-        return found
-
-    def _existing(self, why: str) -> None:
+    def _existing(self, why: str) -> str:
         if self.collection is None:
             raise InvalidRequest(
                 field="--collection", reason=f"say which collection is searched; {why}"
             )
+        return self.collection
 
 
 @dataclass(frozen=True)
@@ -131,19 +130,26 @@ class Prepared:
             return list(progress.track(asked, total=total, description="asking"))
 
 
-def prepare(client: Client, source: Source, console: Console) -> Prepared:
+def prepare(
+    client: Client, judgements: Judgements, collection: str | None, console: Console
+) -> Prepared:
     """Make ready what is asked.
 
+    Args:
+        client: Of the server.
+        judgements: Whose queries.
+        collection: Where they are asked; None: where the documents of the set are uploaded to.
+        console: For the progress.
+
     Raises:
-        TwofoldError: The source or the server cannot be used.
+        TwofoldError: The judgements or the server cannot be used.
     """
-    judgements = source.judgements(client)
-    if judgements.corpus is not None and source.collection is None:
+    if judgements.corpus is not None and collection is None:
         collection = collection_of(judgements.name)
         sent = upload(client, judgements.corpus, collection=collection, console=console)
         relevant, names, notes = judgements.relevant(), sent.names, list(_about(sent, judgements))
     else:
-        collection = source.collection or "default"
+        collection = collection or "default"
         known = Known.of(client.documents(collection))
         relevant, unknown = known.relevant(judgements, collection)
         names, notes = dict(known.names), []

@@ -69,7 +69,7 @@ class Read:
         return "\n".join(passage.text for passage in self.passages)
 
 
-def synthetic(client: Client, collection: str, *, count: int, seed: int) -> Judgements:
+def synthetic(client: Client, *, collection: str, count: int, seed: int) -> Judgements:
     """Draw so many queries, each from another document.
 
     Args:

@@ -124,9 +124,10 @@ def tuned(
     Raises:
         InvalidRequest: Nothing fits the budget, or the queries are too few.
     """
-    default = Choice.default(ready.defaults.method, ready.defaults.depth)
+    defaults = ready.defaults
+    default = Choice.default(defaults.method, defaults.depth if defaults.reranks else 0)
     limits = sorted({*LIMITS, default.limit})
-    depths = sorted({*DEPTHS, default.depth}) if default.depth else []
+    depths = sorted({*DEPTHS, defaults.depth}) if defaults.depth else []
     observations = ready.observe(
         client, console, depths=depths, limits=limits, whole=BOTH * max(limits), seed=seed
     )
