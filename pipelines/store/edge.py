@@ -311,12 +311,15 @@ class EdgeStore:
 
     async def delete_document(self, tenant: str, collection: str, document_id: str) -> Document:
         with self._lock:
-            row = await self.get_document(tenant, collection, document_id)
+            *others, asked = self._catalogue.places(tenant, collection)
             self._require_space(self._reserve_bytes // 4)
-            for shard, space, _ in self._catalogue.places(tenant, collection):
+            payload = asked.shard.get(records.row_id(asked.space, document_id))
+            for shard, space, _ in [*others, asked] if payload else others:
                 shard.delete(every(match("space", space), match("document", document_id)))
                 shard.sync()
-        return row
+        if payload is None:
+            raise DocumentNotFound(document_id=document_id, collection=plain_name(collection))
+        return records.row_of(payload, collection)
 
     # --- Chunks -----------------------------------------------------------------------------
 

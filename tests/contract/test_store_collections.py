@@ -214,6 +214,7 @@ async def test_a_deleted_document_is_gone_from_every_generation(store: Store) ->
         await store.get_document("mine", at(2), "d")
     with pytest.raises(DocumentNotFound):
         await store.delete_document("mine", NAME, "e")
+    assert await store.count_documents("mine", at(2)) == {}
     await ingest(store, "mine", row(), ["apple"])
     await ingest(store, "mine", row(collection=at(2)), ["pear"])
     await store.delete_document("mine", at(2), "d")

@@ -7,7 +7,7 @@ that was published last, whole, and nothing else.
 
 import asyncio
 from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -24,7 +24,14 @@ from pipelines.store.server import QdrantStore
 from tests.support import stored
 from tests.support.qdrant_server import drop, unique_prefix
 from tests.support.stored import COLLECTION, next_version, ready, row, stage
-from twofold.errors import DocumentNotFound
+from twofold.errors import (
+    CollectionExists,
+    CollectionNotFound,
+    DocumentNotFound,
+    GenerationInUse,
+    NotFound,
+    RebuildUnderWay,
+)
 from twofold.schema import Document
 
 T = TypeVar("T")
@@ -151,7 +158,7 @@ def runs(request: pytest.FixtureRequest, memory_folder: Path) -> Iterator[Runs]:
         else:
             qdrant: Server = request.getfixturevalue("qdrant")
             prefix = unique_prefix()
-            store = QdrantStore(qdrant, prefix=prefix)
+            store = QdrantStore(qdrant, prefix=prefix, view_s=0.01)
             yield Runs(request.param, store, runner)
             runner.run(store.close())
             runner.run(drop(qdrant, prefix))
@@ -175,5 +182,165 @@ def test_whatever_the_order_searches_see_what_was_published_last(runs: Runs) -> 
     @given(st.lists(steps, min_size=5, max_size=16))
     def check(drawn: list[tuple]) -> None:
         runs(play(runs.store, drawn))
+
+    check()
+
+
+# --- Collections ----------------------------------------------------------------------------
+
+numbers = st.integers(1, 6)  # of a generation, which may be there or not
+changes = st.tuples(
+    st.sampled_from(["anna", "ben"]),
+    st.one_of(
+        st.tuples(st.just("create")),
+        st.tuples(st.just("begin"), st.sampled_from([None, 50])),
+        st.tuples(st.just("switch"), numbers),
+        st.tuples(st.just("drop"), numbers),
+        st.tuples(st.just("delete")),
+        st.tuples(st.just("write"), st.one_of(st.none(), numbers)),
+        st.tuples(st.just("remove")),
+    ),
+)
+
+
+@dataclass
+class Shelf:
+    """One tenant's collection as it should be: the texts in each of its generations."""
+
+    store: Store
+    tenant: str
+    last: int = 0
+    live: int | None = None
+    building: tuple[int, int | None] | None = None
+    texts: dict[int, set[str]] = field(default_factory=dict)
+    written: int = 0
+
+    async def create(self) -> None:
+        made = self.store.create_collection(self.tenant, COLLECTION)
+        if self.live is None:
+            self.live = (await made).generation
+            self._added(self.live)
+        else:
+            with pytest.raises(CollectionExists):
+                await made
+
+    async def begin(self, tokens: int | None) -> None:
+        begun = self.store.begin_generation(self.tenant, replace(COLLECTION, chunk_tokens=tokens))
+        if self.live is None:
+            with pytest.raises(CollectionNotFound):
+                await begun
+        elif self.building and self.building[1] != tokens:
+            with pytest.raises(RebuildUnderWay):
+                await begun
+        else:
+            number = (await begun).generation
+            if self.building:
+                assert number == self.building[0]
+            else:
+                self.building = (number, tokens)
+                self._added(number)
+
+    def _added(self, number: int) -> None:
+        assert number > self.last
+        self.last, self.texts[number] = number, set()
+
+    async def switch(self, number: int) -> None:
+        switched = self.store.switch_generation(self.tenant, NAME, number)
+        if number not in self.texts:
+            with pytest.raises(CollectionNotFound):
+                await switched
+        else:
+            assert (await switched).generation == number
+            self.live = number
+            self._not_building(number)
+
+    async def drop(self, number: int) -> None:
+        dropped = self.store.drop_generation(self.tenant, NAME, number)
+        if self.live is None:
+            with pytest.raises(CollectionNotFound):
+                await dropped
+        elif self.live == number:
+            with pytest.raises(GenerationInUse):
+                await dropped
+        else:
+            await dropped
+            self.texts.pop(number, None)
+            self._not_building(number)
+
+    def _not_building(self, number: int) -> None:
+        if self.building and self.building[0] == number:
+            self.building = None
+
+    async def delete(self) -> None:
+        deleted = self.store.delete_collection(self.tenant, NAME)
+        if self.live is None:
+            with pytest.raises(CollectionNotFound):
+                await deleted
+        else:
+            await deleted
+        self.live = self.building = None
+        self.texts = {}
+
+    async def write(self, number: int | None) -> None:
+        """The same document again and again, in the live generation or in another one."""
+        self.written += 1
+        document = row(
+            version=self.written, collection=NAME if number is None else f"{NAME}@{number}"
+        )
+        text = f"word {self.tenant} {self.written}"
+        ingested = stored.ingest(self.store, self.tenant, document, [text])
+        there = self.live if number is None else number
+        if there not in self.texts:
+            with pytest.raises(CollectionNotFound):
+                await ingested
+        else:
+            await ingested
+            self.texts[there] = {text}
+
+    async def remove(self) -> None:
+        removed = self.store.delete_document(self.tenant, NAME, "d")
+        if self.live is None or not self.texts[self.live]:
+            with pytest.raises(NotFound):
+                await removed
+            if self.live is not None:
+                self.texts = {number: set() for number in self.texts}
+        else:
+            await removed
+            self.texts = {number: set() for number in self.texts}
+
+    async def check(self) -> None:
+        listed = await self.store.list_collections(self.tenant)
+        assert [each.generation for each in listed] == ([] if self.live is None else [self.live])
+        if self.live is None:
+            return
+        kept = await self.store.generations(self.tenant, NAME)
+        assert [each.collection.generation for each in kept] == sorted(self.texts)
+        for address, number in [(NAME, self.live)] + [(f"{NAME}@{n}", n) for n in self.texts]:
+            found = await self.store.recall(self.tenant, address, stored.query("word", limit=1000))
+            assert {each.chunk.text for each in found} == self.texts[number]
+
+
+async def rebuild(store: Store, drawn: list[tuple]) -> None:
+    shelves = {name: Shelf(store, next(TENANTS)) for name in ("anna", "ben")}
+    for name, (verb, *arguments) in drawn:
+        await getattr(shelves[name], verb)(*arguments)
+        for shelf in shelves.values():
+            await shelf.check()
+    await store.sweep()
+    for shelf in shelves.values():
+        await shelf.check()
+        if shelf.live is not None:
+            await shelf.delete()
+            await shelf.check()
+
+
+CHANGES = {"edge": 60, "server": 12}
+
+
+def test_whatever_becomes_of_their_collections_no_tenant_notices_another(runs: Runs) -> None:
+    @settings(max_examples=CHANGES[runs.name], deadline=None)
+    @given(st.lists(changes, min_size=4, max_size=14))
+    def check(drawn: list[tuple]) -> None:
+        runs(rebuild(runs.store, drawn))
 
     check()
