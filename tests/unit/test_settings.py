@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.settings import read_settings
+from pipelines.build import worker_streams
+from pipelines.settings import Settings, read_settings
 from twofold.errors import ConfigurationError
 
 REDIS, QDRANT = "redis://127.0.0.1:6379/0", "http://127.0.0.1:6333"
@@ -62,3 +63,17 @@ def test_a_value_that_is_not_usable_is_named_by_its_variable(monkeypatch):
     monkeypatch.setenv("TWOFOLD_PORT", "many")
     with pytest.raises(ConfigurationError, match="TWOFOLD_PORT"):
         read_settings()
+
+
+def test_every_embedder_is_named_once_with_the_default_first():
+    settings = Settings(embedder="minilm", other_embedders=" qwen3:a , minilm,qwen3:b,")
+    assert settings.embedders == ["minilm", "qwen3:a", "qwen3:b"]
+    assert Settings(embedder="minilm", other_embedders="").embedders == ["minilm"]
+
+
+def test_a_worker_reads_a_stream_for_each_embedder_that_is_not_behind_a_url():
+    settings = Settings(
+        embedder="minilm", other_embedders="qwen3:a,openai+http://gpu:8000", reranker="none"
+    )
+    streams = [stream.key for stream in worker_streams(settings)]
+    assert streams == ["twofold:embed:minilm", "twofold:embed:qwen3:a"]
