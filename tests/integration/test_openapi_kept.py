@@ -54,11 +54,16 @@ def alternatives(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Iter
 
 
 def test_every_body_that_the_document_shows_is_accepted(api: Api) -> None:
-    unanswered = {"/tokenize": 501}  # the small models of the tests tell no tokens
+    otherwise = {
+        "/tokenize": {501},  # the small models of the tests tell no tokens
+        # One collection cannot be rebuilt in two ways at once, nor with a model that is not there.
+        "/collections/{name}/rebuild": {202, 409, 422},
+    }
     shown = list(bodies(api.document))
     for path, success, body in shown:
-        response = api.ask("POST", path, content=json.dumps(body).encode(), headers=JSON)
-        assert response.status_code == unanswered.get(path, int(success)), (path, response.text)
+        address = path.format(name="handbooks")
+        response = api.ask("POST", address, content=json.dumps(body).encode(), headers=JSON)
+        assert response.status_code in otherwise.get(path, {int(success)}), (path, response.text)
     assert {path for path, _, _ in shown} == {
         path
         for path, methods in api.document["paths"].items()
@@ -68,7 +73,7 @@ def test_every_body_that_the_document_shows_is_accepted(api: Api) -> None:
 
 def test_what_is_not_in_the_document_is_no_method_of_its_path(api: Api) -> None:
     for path, methods in api.document["paths"].items():
-        address = path.format(document_id="good/x", key_id="0123456789ab")
+        address = path.format(document_id="good/x", key_id="0123456789ab", name="good")
         for method in {"get", "put", "post", "patch", "delete"} - set(methods):
             response = api.ask(method.upper(), address)
             # A document's own path matches those that have a tail.
@@ -79,7 +84,7 @@ def test_what_is_not_in_the_document_is_no_method_of_its_path(api: Api) -> None:
 
 def test_nothing_that_asks_for_a_key_answers_without(api: Api) -> None:
     for path, methods in api.document["paths"].items():
-        address = path.format(document_id="good", key_id="0123456789ab")
+        address = path.format(document_id="good", key_id="0123456789ab", name="good")
         for method, operation in methods.items():
             assert bool(operation["security"]) == (path not in OPEN)
             for key in ("", "Bearer", "Bearer tf_made-up", "Basic Z29vZDpi", "Bearer \xff"):
