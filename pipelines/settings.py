@@ -53,13 +53,13 @@ class Settings(BaseSettings):
         None, description="Pairs that are reranked for a tenant; null: no limit."
     )
     data_dir: Path = Field(Path("data"), description="Folder of the store and the files.")
-    embedder: str = Field("auto", description="`auto`, or a model as the README lists them.")
+    embedder: str = Field("auto", description="`auto`, or a model as docs/models.md lists them.")
     other_embedders: str | None = Field(
         None,
         description="Embedders that collections may name beside it, separated by commas; also "
         "those of collections that are to be rebuilt with another one.",
     )
-    reranker: str = Field("auto", description="`auto`, `none`, or a model as the README lists.")
+    reranker: str = Field("auto", description="`auto`, `none`, or one of docs/models.md.")
     self_test: Literal["require", "warn", "off"] = Field(
         "require",
         description="What happens when a model cannot answer the golden questions at start: "
