@@ -43,9 +43,14 @@ def memory_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def memory_path(memory_folder: Path) -> Path:
-    """A new folder in memory, for a test that reads nothing from a disk but its store."""
-    return Path(mkdtemp(dir=memory_folder))
+def memory_path(memory_folder: Path) -> Iterator[Path]:
+    """A new folder in memory, for a test that reads nothing from a disk but its store.
+
+    It goes with the test: the logs of a store have 64 MB, and there are hundreds of tests.
+    """
+    folder = Path(mkdtemp(dir=memory_folder))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -95,7 +95,12 @@ def whole_answer(connection: socket.socket) -> bytes:
 
 def scope(path: str, tenant: str = "local") -> Scope:
     caller = Caller(tenant, frozenset({"read"}))
-    return {"type": "http", "path": path, "state": {"request_id": "r", "caller": caller}}
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "state": {"request_id": "r", "caller": caller},
+    }
 
 
 async def nothing() -> Message:
