@@ -500,7 +500,7 @@ async def test_either_list_can_be_left_out(store: Store) -> None:
 
 
 async def test_recall_refuses_a_vector_of_another_model(store: Store) -> None:
-    with pytest.raises(EmbedderMismatch, match="16"):
+    with pytest.raises(EmbedderMismatch, match="8 dimensions"):
         await store.recall("mine", NAME, RecallQuery(stored.dense_of("x", 16), None, limit=1))
 
 

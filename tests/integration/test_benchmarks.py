@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.peers import report
-from benchmarks.peers.processes import running
+from benchmarks.peers.processes import PEERS_PYTHON, running
 from benchmarks.peers.remembered import Vectors, remembering
 from benchmarks.peers.seam import distinct
 from tests.support.live import ROOT
@@ -47,6 +47,7 @@ def test_twofold_is_a_contestant_like_its_peers():
         assert contestant.facts["reached"] == "over HTTP"
 
 
+@pytest.mark.skipif(not PEERS_PYTHON.exists(), reason="`make bench-peers` has not been run")
 def test_a_contestant_that_dies_ends_the_comparison_and_says_who_it_was():
     with pytest.raises(SystemExit, match="nobody has died"), running("nobody"):
         pytest.fail("it should not run")

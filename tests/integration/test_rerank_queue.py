@@ -287,7 +287,7 @@ async def test_several_models_run_side_by_side(
     other = uuid.uuid4().hex
     another = RedisReranker(link, other, tokens=lambda _: 1)
     here, there = work(), OverlapModel()
-    work(reranker=(other, there), embedder=None)
+    work(reranker=(other, there), embedders=None)
     await ready(reranker)
     await ready(another)
     outcomes = await asyncio.gather(reranker.rerank(ask("here")), another.rerank(ask("there")))

@@ -36,3 +36,8 @@ class Library:
         found = await store.list_collections(self._tenant)
         counts = [store.count_documents(self._tenant, each.name) for each in found]
         return list(zip(found, await asyncio.gather(*counts), strict=True))
+
+
+async def library_of(parts: Parts, tenant: Tenant, searches: Search) -> Library:
+    """The collections of whoever asks."""
+    return Library(parts, tenant, searches)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
-from services.api.mcp.library import Library
+from services.api.mcp.library import Library, library_of
 from services.api.mcp.server import Answer
 from services.api.parts import Parts
 from twofold.schema import with_examples
@@ -68,7 +68,9 @@ BODY = {
     responses=RESPONSES,
     openapi_extra=BODY,
 )
-async def mcp(library: Annotated[Library, Depends()], parts: Parts, request: Request) -> Answer:
+async def mcp(
+    library: Annotated[Library, Depends(library_of)], parts: Parts, request: Request
+) -> Answer:
     """`search`, `get_document` and `list_collections` for clients of the protocol.
 
     Each request stands for itself: there are no sessions, and no stream to listen to.
