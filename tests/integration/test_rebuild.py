@@ -70,7 +70,7 @@ async def site(folder: Path, **settings: object) -> AsyncIterator["Site"]:
 
 
 BREATH_S = 0.05
-"""Between two requests of one caller: it shares the loop with the server, which is not to starve."""
+"""Between two requests of a caller: it shares its loop with the server, which is not to starve."""
 
 
 class Site:
