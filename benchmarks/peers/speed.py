@@ -28,7 +28,7 @@ class Plan(NamedTuple):
         seconds: Of each time that eight clients ask.
     """
 
-    collections: Sequence[str] = ("cosqa", "cranfield")
+    collections: Sequence[str] = ("cranfield",)
     documents: int | None = None
     ingested: int = 200
     rounds: int = 5
