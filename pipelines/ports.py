@@ -338,6 +338,16 @@ class RerankOutcome:
     reason: str | None = None
     cached: int = 0
 
+    @classmethod
+    def unscored(cls, pairs: int, status: RerankStatus, reason: str) -> "RerankOutcome":
+        """What comes of a request with so many passages that no model takes up."""
+        return cls(
+            status=status,
+            scores=np.full(pairs, np.nan, dtype=np.float32),
+            truncated=np.zeros(pairs, dtype=np.bool_),
+            reason=reason,
+        )
+
     @property
     def scored(self) -> int:
         """How many passages have a score."""

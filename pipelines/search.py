@@ -11,8 +11,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import numpy as np
-
 from pipelines import fuse
 from pipelines.answer import Answers, Page
 from pipelines.defaults import NOTHING_SAID, SearchDefaults
@@ -150,7 +148,9 @@ class Search:
         depth = request.rerank.depth or self.reranker.profile.depth
         head = [each.candidate.chunk.passage for each in recalled[:depth]]
         if not request.rerank.enabled:
-            return unscored(len(head))
+            return RerankOutcome.unscored(
+                len(head), "disabled", "The request switched the second stage off."
+            )
         outcome = await self.reranker.rerank(
             RerankRequest(request.query, head, deadline, told.instructions.rerank, tenant)
         )
@@ -209,16 +209,6 @@ def response(
         cursor=page.cursor,
         method=ranking.method if request.explain else None,
         warnings=list(ranking.warnings),
-    )
-
-
-def unscored(depth: int) -> RerankOutcome:
-    """The outcome of a second stage that nobody asked for."""
-    return RerankOutcome(
-        status="disabled",
-        scores=np.full(depth, np.nan, dtype=np.float32),
-        truncated=np.zeros(depth, dtype=np.bool_),
-        reason="The request switched the second stage off.",
     )
 
 

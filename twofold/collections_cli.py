@@ -3,11 +3,11 @@
 from typing import Annotated, Any
 
 import typer
-from pydantic import BaseModel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from twofold.client import Client
 from twofold.errors import InvalidRequest
+from twofold.options import AsJson, print_json
 from twofold.render import plain
 from twofold.schema import CollectionInfo, CollectionList, Rebuild
 from twofold.tables import collection_table, collections_table
@@ -18,7 +18,6 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="Of the collection.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Embedder = Annotated[
     str | None,
     typer.Option(help="One of the server's models, by name.", show_default=False),
@@ -71,7 +70,7 @@ def list_collections(context: typer.Context, as_json: AsJson = False) -> None:
     with context.obj.client() as client:
         found = client.collections()
     if as_json:
-        _print(CollectionList(collections=found))
+        print_json(CollectionList(collections=found))
     else:
         context.obj.show(collections_table(found) if found else "No collections.")
 
@@ -119,7 +118,7 @@ def delete(
             raise typer.Exit(1)
         was = client.delete_collection(name)
     if as_json:
-        _print(was)
+        print_json(was)
     else:
         context.obj.show(f"Deleted '{was.name}' with {count:,} documents.")
 
@@ -204,13 +203,9 @@ def _description(name: str, rebuild: Rebuild) -> str:
 
 def _show(context: typer.Context, collection: CollectionInfo, *, as_json: bool) -> None:
     if as_json:
-        _print(collection)
+        print_json(collection)
     else:
         context.obj.show(collection_table(collection))
-
-
-def _print(model: BaseModel) -> None:
-    typer.echo(model.model_dump_json(indent=2))
 
 
 def _said(**options: object) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """No second stage: what the setting `none` chooses."""
 
 from pipelines.ports import RerankOutcome, RerankProfile, RerankRequest
-from pipelines.rerank.progress import unscored
 
 
 class DisabledReranker:
@@ -11,7 +10,9 @@ class DisabledReranker:
     profile = RerankProfile(depth=0, weight=0.0, calibrated=True)
 
     async def rerank(self, request: RerankRequest) -> RerankOutcome:
-        return unscored(request, "disabled", "this server runs without a reranker")
+        return RerankOutcome.unscored(
+            len(request.passages), "disabled", "this server runs without a reranker"
+        )
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipelines.ports import PairScores, RerankOutcome, RerankRequest
+from pipelines.ports import PairScores, RerankOutcome
 from twofold.schema import RerankStatus
 
 
@@ -62,14 +62,3 @@ class Progress:
             compute_s=max(0.0, self._last - started),
             reason=reason or None,
         )
-
-
-def unscored(request: RerankRequest, status: RerankStatus, reason: str) -> RerankOutcome:
-    """The answer to a request that is not taken up at all."""
-    pairs = len(request.passages)
-    return RerankOutcome(
-        status=status,
-        scores=np.full(pairs, np.nan, dtype=np.float32),
-        truncated=np.zeros(pairs, dtype=np.bool_),
-        reason=reason,
-    )

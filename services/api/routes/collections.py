@@ -1,7 +1,5 @@
 """`/collections`: make, look, instruct, rebuild beside the old one, delete."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -10,6 +8,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from services.api.described import STORE, fails
 from services.api.parts import Parts, Tenant
+from services.api.watching import changes
 from twofold.errors import (
     CollectionExists,
     CollectionNotFound,
@@ -28,7 +27,6 @@ from twofold.schema import (
 )
 
 LOOK_S = 0.5  # seconds between two looks at a rebuild that somebody watches
-WATCH_S = 3_600.0  # seconds after which a stream of events ends; the client may open another
 
 MISSING = (NotFound, CollectionNotFound)
 
@@ -153,16 +151,12 @@ async def watch_collection(
     collection: Annotated[CollectionInfo, Depends(get_collection)], parts: Parts, tenant: Tenant
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events: the collection at each change, until its rebuild ends or waits."""
-    end = time.monotonic() + WATCH_S
-    shown: CollectionInfo | None = None
-    while time.monotonic() < end:
-        if collection != shown:
-            yield ServerSentEvent(event="collection", data=collection.model_dump(mode="json"))
-            shown = collection
-        if collection.rebuild is None or collection.rebuild.resting:
-            return
-        await asyncio.sleep(LOOK_S)
-        try:
-            collection = await parts.collections.describe(tenant, collection.name)
-        except CollectionNotFound:
-            return
+    async for event in changes(
+        "collection",
+        collection,
+        again=lambda: parts.collections.describe(tenant, collection.name),
+        over=lambda now: now.rebuild is None or now.rebuild.resting,
+        gone=CollectionNotFound,
+        look_s=LOOK_S,
+    ):
+        yield event

@@ -14,6 +14,7 @@ from pipelines.documents import Upload
 from services.api.described import STORE, fails
 from services.api.parts import InCollection, Parts, Quota, Tenant
 from services.api.uploads import batch_of
+from services.api.watching import changes
 from twofold.errors import (
     CollectionNotFound,
     Conflict,
@@ -40,7 +41,6 @@ from twofold.schema import (
 )
 
 LOOK_S = 0.1  # seconds between two looks at the ledger while a caller waits
-WATCH_S = 3_600.0  # seconds after which a stream of events ends; the client may open another
 
 MISSING = (NotFound, CollectionNotFound, DocumentNotFound)
 
@@ -228,19 +228,15 @@ async def watch_document(
     document: Annotated[Document, Depends(get_document)], parts: Parts, tenant: Tenant
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events: the document at each change, until it is ready or failed."""
-    end = time.monotonic() + WATCH_S
-    shown: Document | None = None
-    while time.monotonic() < end:
-        if document != shown:
-            yield ServerSentEvent(event="document", data=document.model_dump(mode="json"))
-            shown = document
-        if document.final:
-            return
-        await asyncio.sleep(LOOK_S)
-        try:
-            document = await parts.store.get_document(tenant, document.collection, document.id)
-        except DocumentNotFound:
-            return
+    async for event in changes(
+        "document",
+        document,
+        again=lambda: parts.store.get_document(tenant, document.collection, document.id),
+        over=lambda now: now.final,
+        gone=DocumentNotFound,
+        look_s=LOOK_S,
+    ):
+        yield event
 
 
 @router.post(
