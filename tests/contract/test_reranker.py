@@ -22,6 +22,8 @@ from tests.support.reranking import FATAL, NOT_A_NUMBER, POISON, OverlapModel
 pytestmark = pytest.mark.anyio
 
 ANSWER_MARGIN_S = 0.1
+# Calls reach the workers, and are withdrawn from them, soon: not before the caller goes on.
+ON_ITS_WAY_S = 0.5
 QUERY = "red green blue"
 
 
@@ -245,10 +247,11 @@ async def test_a_caller_that_leaves_takes_its_work_along(
     await reached(model)
     leaving = asyncio.create_task(reranker.rerank(ask(*many(100, "left"))))
     staying = asyncio.create_task(reranker.rerank(ask("stays")))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(ON_ITS_WAY_S)
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
+    await asyncio.sleep(ON_ITS_WAY_S)
     model.gate.set()
     assert [(await task).status for task in (stuck, staying)] == ["applied", "applied"]
     assert model.seen == ["red", "stays"]

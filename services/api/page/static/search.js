@@ -65,8 +65,9 @@ export class SearchView {
     this.#key = searchKey(state);
     if (previous.q !== state.q || !state.q) byId("query").value = state.q;
     this.#running?.abort();
-    if (state.q) await this.#search(state);
-    else await this.#idle(state);
+    this.#running = new AbortController();
+    if (state.q) await this.#search(state, this.#running);
+    else await this.#idle(state, this.#running);
   }
 
   /** Search again, though nothing in the address has changed: the documents have, or the key. */
@@ -85,8 +86,7 @@ export class SearchView {
     );
   }
 
-  async #search(state) {
-    const running = (this.#running = new AbortController());
+  async #search(state, running) {
     document.body.classList.add("busy");
     try {
       this.#request = requestOf(state);
@@ -167,15 +167,20 @@ export class SearchView {
     this.#paged(null);
   }
 
-  async #idle(state) {
+  async #idle(state, running) {
     this.#clear();
     document.body.classList.remove("busy");
     const add = () => this.page.go({ view: "documents" });
     try {
-      const { documents } = await get("documents", { collection: state.collection, limit: 1 });
+      const { documents } = await get(
+        "documents",
+        { collection: state.collection, limit: 1 },
+        { signal: running.signal },
+      );
       if (documents.length) fill(byId("notice"), welcome());
       else fill(byId("notice"), nothingYet(state.collection, add));
     } catch (error) {
+      if (error.name === "AbortError") return;
       if (error.code === "collection_not_found")
         fill(byId("notice"), nothingYet(state.collection, add));
       else fill(byId("notice"), trouble(error));
