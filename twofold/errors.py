@@ -14,7 +14,7 @@
     │   │   ├── RebuildNotFound       nothing is being rebuilt
     │   │   ├── KeyNotFound
     │   │   └── CursorExpired         the ranking behind it is not kept any more
-    │   ├── MethodNotAllowed          405
+    │   ├── MethodNotAllowed          405  + Allow
     │   ├── Conflict                  409
     │   │   ├── EmbedderMismatch      the server lacks the model of the collection
     │   │   ├── CollectionExists
@@ -190,7 +190,7 @@ class MethodNotAllowed(RequestError):
     """The path exists, and not with this method."""
 
     code = "method_not_allowed"
-    template = "{path} does not take {method}; GET /docs shows what it takes."
+    template = "{path} does not take {method}; it takes {allowed}."
 
 
 class Conflict(RequestError):

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from twofold import errors
 from twofold.errors import TwofoldError
@@ -38,6 +39,8 @@ STATUS: Mapping[type[TwofoldError], int] = {
 }
 """Status of each class; a class that is not here has the status of its nearest ancestor."""
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
 
 def status_of(error: TwofoldError) -> int:
     """Status of an error, by its class or the nearest ancestor in the table."""
@@ -64,6 +67,8 @@ def headers_of(error: TwofoldError) -> dict[str, str]:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 11.6.1
+    if isinstance(error, errors.MethodNotAllowed):
+        headers["Allow"] = str(error.details["allowed"])  # RFC 9110, section 15.5.6
     return headers
 
 
@@ -116,6 +121,19 @@ def from_validation(error: RequestValidationError) -> TwofoldError:
     return errors.InvalidRequest(field=field, reason=reason[:1].lower() + reason[1:])
 
 
+def taken(request: Request) -> list[str]:
+    """The methods that the path of a request takes.
+
+    The framework knows those of the first route that has the path, and a path may have several.
+    """
+    scopes = ({**request.scope, "method": method} for method in METHODS)
+    return [
+        scope["method"]
+        for scope in scopes
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+    ]
+
+
 def from_http(error: HTTPException, request: Request) -> TwofoldError:
     """What the framework raises by itself, in our words."""
     if isinstance(error.__cause__, TwofoldError):
@@ -124,7 +142,8 @@ def from_http(error: HTTPException, request: Request) -> TwofoldError:
         case 404:
             return errors.NotFound(path=request.url.path)
         case 405:
-            return errors.MethodNotAllowed(method=request.method, path=request.url.path)
+            path, allowed = request.url.path, ", ".join(taken(request))
+            return errors.MethodNotAllowed(method=request.method, path=path, allowed=allowed)
         case 400 if isinstance(error.__cause__, UnicodeDecodeError):
             return errors.MalformedRequest(reason="it is not valid UTF-8")
         case 400 if isinstance(error.__cause__, RecursionError):

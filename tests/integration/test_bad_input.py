@@ -187,8 +187,25 @@ async def test_events_of_what_is_not_there_are_a_404(client: httpx.AsyncClient) 
     told(await client.get("/documents/missing/events"), 404, "document_not_found")
 
 
-async def test_a_method_that_a_path_does_not_take_is_a_405(client: httpx.AsyncClient) -> None:
-    told(await client.put("/search"), 405, "method_not_allowed")
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/search", "GET, POST"),
+        ("DELETE", "/documents", "GET, POST"),
+        ("POST", "/documents/good", "GET, DELETE"),
+        ("PUT", "/collections/default", "GET, PATCH, DELETE"),
+        ("GET", "/collections/default/rebuild", "POST, DELETE"),
+        ("GET", "/mcp", "POST"),
+        ("POST", "/docs", "GET, HEAD"),
+        ("POST", "/page/main.js", "GET, HEAD"),
+    ],
+)
+async def test_a_method_that_a_path_does_not_take_is_a_405_that_names_those_it_takes(
+    client: httpx.AsyncClient, method: str, path: str, allowed: str
+) -> None:
+    response = await client.request(method, path)
+    assert allowed in told(response, 405, "method_not_allowed")
+    assert response.headers["allow"] == allowed
 
 
 async def test_a_cursor_that_is_not_ours_is_refused(client: httpx.AsyncClient) -> None:

@@ -82,6 +82,10 @@ def test_what_is_not_in_the_document_is_no_method_of_its_path(api: Api) -> None:
             taken = path.startswith("/documents/") and method in {"get", "delete"}
             assert response.status_code == (404 if taken else 405), (method, address)
             assert response.json()["error"]["code"]
+            if not taken:
+                allowed = set(response.headers["allow"].lower().split(", "))
+                assert set(methods) <= allowed, address
+                assert method not in allowed, address
 
 
 def test_nothing_that_asks_for_a_key_answers_without(api: Api) -> None:
