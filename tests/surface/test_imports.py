@@ -50,6 +50,10 @@ def test_the_command_line_gets_nothing_heavy():
     assert loaded_by("twofold.cli", HEAVY | MODELS) == []
 
 
+def test_a_server_starts_without_what_only_agents_ask_for():
+    assert loaded_by("services.api.app", {"mcp", "mcp_types"}) == []
+
+
 @pytest.mark.parametrize("framework", ["langchain", "llama_index"])
 def test_an_adapter_without_its_framework_says_what_to_install(framework):
     package = {"langchain": "langchain_core", "llama_index": "llama_index"}[framework]

@@ -3,15 +3,18 @@
 https://modelcontextprotocol.io/specification/2025-11-25/basic/transports
 """
 
-from typing import Annotated, Any, Literal
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
 from services.api.mcp.library import Library, library_of
-from services.api.mcp.server import Answer
 from services.api.parts import Parts
 from twofold.schema import with_examples
+
+if TYPE_CHECKING:
+    from services.api.mcp.server import Answer
 
 router = APIRouter(tags=["mcp"])
 
@@ -70,13 +73,24 @@ BODY = {
 )
 async def mcp(
     library: Annotated[Library, Depends(library_of)], parts: Parts, request: Request
-) -> Answer:
+) -> Response:
     """`search`, `get_document` and `list_collections` for clients of the protocol.
 
     Each request stands for itself: there are no sessions, and no stream to listen to.
     """
-    return Answer(
+    answer = await asyncio.to_thread(answerer)
+    return answer(
         library,
         longest=parts.settings.max_body_bytes,
         request_id=request.state.request_id,
     )
+
+
+def answerer() -> "type[Answer]":
+    """What answers by the SDK of the protocol, whose import is a third of what a server imports.
+
+    Whoever first speaks the protocol waits for that, and neither the start nor the event loop.
+    """
+    from services.api.mcp.server import Answer
+
+    return Answer
