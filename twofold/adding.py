@@ -17,7 +17,7 @@ from twofold.client import Client
 from twofold.errors import Forbidden, InvalidRequest, RequestError, Unauthenticated
 from twofold.names import document_name
 from twofold.schema import AcceptedDocuments, Document, ErrorInfo, Metadata, RejectedFile
-from twofold.uploads import batches, file_batches
+from twofold.uploads import OnSent, batches, file_batches
 
 MAX_FILES = 100_000
 
@@ -59,9 +59,16 @@ def find(paths: Iterable[Path], walk: Walk = Walk()) -> dict[str, Path]:
 
 
 def send(
-    client: Client, files: Mapping[str, Path], *, collection: str, metadata: Metadata
+    client: Client,
+    files: Mapping[str, Path],
+    *,
+    collection: str,
+    metadata: Metadata,
+    on_sent: OnSent | None = None,
 ) -> Iterator[AcceptedDocuments]:
     """Upload in requests of bounded size; yields the answer to each.
+
+    How far the request is that is being sent, `on_sent` is told as `Client.add_files` does.
 
     What the server has already is not sent: it is asked with the hashes of the files first. A file
     that cannot be read, or that the server refuses, is `rejected` with the reason.
@@ -79,7 +86,7 @@ def send(
         there = {document.name for document in unchanged}
         new = {name: files[name] for name in hashes if document_name(name) not in there}
         for batch in file_batches(new):
-            yield from _send_batch(client, batch, collection, metadata)
+            yield from _send_batch(client, batch, collection, metadata, on_sent)
 
 
 def follow(
@@ -179,10 +186,14 @@ def _hashes(files: Mapping[str, Path]) -> tuple[dict[str, str], list[RejectedFil
 
 
 def _send_batch(
-    client: Client, batch: dict[str, Path], collection: str, metadata: Metadata
+    client: Client,
+    batch: dict[str, Path],
+    collection: str,
+    metadata: Metadata,
+    on_sent: OnSent | None,
 ) -> Iterator[AcceptedDocuments]:
     try:
-        yield client.add_files(batch, collection=collection, metadata=metadata)
+        yield client.add_files(batch, collection=collection, metadata=metadata, on_sent=on_sent)
     except (Unauthenticated, Forbidden):
         raise
     except RequestError as error:
@@ -193,7 +204,7 @@ def _send_batch(
             return
         # Nothing of the request was accepted, so each file has its own reason.
         for name, path in batch.items():
-            yield from _send_batch(client, {name: path}, collection, metadata)
+            yield from _send_batch(client, {name: path}, collection, metadata, on_sent)
 
 
 def _stamps(files: Mapping[str, Path]) -> Iterator[tuple[str, Stamp]]:

@@ -93,6 +93,10 @@ class Session:
         """Print what is beside the result."""
         self.err.print(sentence, style="dim")
 
+    def warn(self, sentence: str) -> None:
+        """Print what was asked for and had no effect."""
+        self.err.print(Text(f"warning: {plain(sentence)}", style="yellow"), soft_wrap=True)
+
     def complain(self, error: TwofoldError) -> None:
         """Print an error as one sentence."""
         self.err.print(Text(f"twofold: {plain(str(error))}", style="red"), soft_wrap=True)
@@ -109,7 +113,7 @@ def main(
     """
     session = Session(_console(), _console(stderr=True), transport)
     try:
-        app(arguments, obj=session)
+        app(arguments, obj=session, prog_name="twofold")
     except TwofoldError as error:
         session.complain(error)
         sys.exit(_exit_status(error))
@@ -179,7 +183,12 @@ def add(
     """
     session: Session = context.obj
     upload = Upload(
-        session.client, session.err, collection, parse_metadata(metadata), timeout if wait else 0.0
+        session.client,
+        session.err,
+        collection,
+        parse_metadata(metadata),
+        timeout if wait else 0.0,
+        quiet=as_json,
     )
     walk = adding.Walk(recursive, ignore, hidden)
     watching = adding.Watch(paths, walk)
@@ -217,6 +226,10 @@ def search(
     diversity: Annotated[
         float | None, typer.Option(help="0 to 1: avoid what says the same.", show_default=False)
     ] = None,
+    instruction: Annotated[
+        str | None,
+        typer.Option(help="What makes a passage relevant, for both models.", show_default=False),
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show how ranks came about.")] = False,
     deadline_ms: Annotated[int, typer.Option(help="The answer comes by then.")] = 10_000,
     as_json: AsJson = False,
@@ -228,7 +241,8 @@ def search(
             query,
             collection=collection,
             limit=limit,
-            rerank={"enabled": rerank, "depth": depth},
+            recall={"instruction": instruction},
+            rerank={"enabled": rerank, "depth": depth, "instruction": instruction},
             filter=parse_filter(filter_) if filter_ else None,
             group_by_document=by_document,
             diversity=diversity,
@@ -239,12 +253,14 @@ def search(
         print_json(response)
     else:
         session.show(results_table(response, query), timings_line(response))
+        for warning in response.warnings:
+            session.warn(warning)
     raise typer.Exit(0 if response.results else FAILED)
 
 
 @app.command()
 def status(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show whether the server is ready, its models, and how many documents it has."""
+    """Show whether the server is ready, its models, its workers and how many documents it has."""
     session: Session = context.obj
     with session.client() as client:
         health, readiness = client.health(), client.ready()

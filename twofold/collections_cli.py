@@ -3,11 +3,12 @@
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from twofold.client import Client
+from twofold.completing import collection_names
 from twofold.errors import InvalidRequest
 from twofold.options import AsJson, print_json
+from twofold.progress import bars
 from twofold.render import plain
 from twofold.schema import CollectionInfo, CollectionList, Rebuild
 from twofold.tables import collection_table, collections_table
@@ -17,7 +18,11 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Name = Annotated[str, typer.Argument(help="Of the collection.", show_default=False)]
+NewName = Annotated[str, typer.Argument(help="Of the collection.", show_default=False)]
+Name = Annotated[
+    str,
+    typer.Argument(help="Of the collection.", show_default=False, autocompletion=collection_names),
+]
 Embedder = Annotated[
     str | None,
     typer.Option(help="One of the server's models, by name.", show_default=False),
@@ -42,7 +47,7 @@ RerankInstruction = Annotated[
 @app.command()
 def create(
     context: typer.Context,
-    name: Name,
+    name: NewName,
     embedder: Embedder = None,
     dimensions: Dimensions = None,
     chunk_tokens: ChunkTokens = None,
@@ -166,24 +171,17 @@ def rebuild(
         else:
             collection = client.rebuild_collection(name, **settings)
         if wait and not cancel:
-            collection = follow(context, client, name, timeout)
+            collection = follow(context, client, name, timeout, quiet=as_json)
     _show(context, collection, as_json=as_json)
     state = collection.rebuild.state if collection.rebuild else "done"
     raise typer.Exit(0 if state == "done" or not wait or (manual and state == "waiting") else 1)
 
 
-def follow(context: typer.Context, client: Client, name: str, timeout: float) -> CollectionInfo:
+def follow(
+    context: typer.Context, client: Client, name: str, timeout: float, *, quiet: bool
+) -> CollectionInfo:
     """Show a bar until the rebuild ends, waits for somebody, or the time is up."""
-    console = context.obj.err
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
+    with bars(context.obj.err, quiet=quiet) as progress:
         task = progress.add_task(name, total=None)
         for collection in client.rebuild_progress(name, timeout=timeout):
             if (rebuild := collection.rebuild) is not None:

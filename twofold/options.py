@@ -5,8 +5,11 @@ from typing import Annotated, TypeAlias
 import typer
 from pydantic import BaseModel
 
+from twofold.completing import collection_names
+
 Collection: TypeAlias = Annotated[
-    str, typer.Option("--collection", "-c", help="Collection to use.")
+    str,
+    typer.Option("--collection", "-c", help="Collection to use.", autocompletion=collection_names),
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 DocumentIds: TypeAlias = Annotated[

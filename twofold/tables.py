@@ -114,8 +114,8 @@ def passages_table(passages: PassageList) -> Table:
     return table
 
 
-def status_table(health: Health, readiness: Readiness, url: str) -> Table:
-    """Whether the server can serve, with which models, and what it holds."""
+def status_table(health: Health, readiness: Readiness, url: str) -> RenderableType:
+    """Whether the server can serve, with which models, what it holds, and each part of it."""
     table = _facts()
     state = Text("ready", style="green") if readiness.ready else Text("not ready", style="red")
     table.add_row("server", Text.assemble(f"{url} {health.version} ", state))
@@ -123,10 +123,17 @@ def status_table(health: Health, readiness: Readiness, url: str) -> Table:
     if readiness.other_embedders:
         table.add_row("also", ", ".join(readiness.other_embedders))
     table.add_row("reranker", readiness.reranker or "none")
-    for part, condition in readiness.parts.items():
-        table.add_row(part, Text(condition, style="green" if condition == "ok" else "red"))
-    counts = ", ".join(f"{count} {status}" for status, count in readiness.documents.items())
+    counts = ", ".join(f"{count:,} {status}" for status, count in readiness.documents.items())
     table.add_row("documents", counts or "none")
+    return Group(table, "", parts_table(readiness))
+
+
+def parts_table(readiness: Readiness) -> Table:
+    """One line a part: how it is, and how many workers it has where these are counted."""
+    table = _table("part", "state", "workers" if readiness.workers else "")
+    for part, condition in readiness.parts.items():
+        state = Text(plain(condition), style="green" if condition == "ok" else "red")
+        table.add_row(part, state, f"{readiness.workers.get(part, '')}")
     return table
 
 

@@ -22,6 +22,9 @@ class Server:
         self.forms: list[str] = []
         self.searches: list[dict[str, object]] = []
         self.ready = True
+        self.workers: dict[str, int] = {}
+        self.warnings: list[str] = []
+        self.collections = ["bows", "bread", "yew"]
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = unquote(request.url.raw_path.decode().partition("?")[0])
@@ -57,13 +60,20 @@ class Server:
                 return answer
             case "POST", ["search"]:
                 self.searches.append(json.loads(request.content))
-                return httpx.Response(200, json=FOUND)
+                return httpx.Response(200, json={**FOUND, "warnings": self.warnings})
+            case "GET", ["collections"]:
+                collections = [
+                    {"name": name, "embedder": "minilm", "dimensions": 384, "chunk_tokens": 256,
+                     "language": "english"}
+                    for name in self.collections
+                ]  # fmt: skip
+                return httpx.Response(200, json={"collections": collections})
             case "GET", ["healthz"]:
                 return httpx.Response(200, json={"status": "ok", "version": "0.1.0"})
             case "GET", ["readyz"]:
                 state = {"ready": self.ready, "parts": {"store": "ok" if self.ready else "full"}}
                 models = {"embedder": "minilm", "reranker": "late-interaction"}
-                documents = {"documents": {"ready": 3}}
+                documents = {"documents": {"ready": 3}, "workers": self.workers}
                 status = 200 if self.ready else 503
                 return httpx.Response(status, json={**state, **models, **documents})
         raise AssertionError(f"no such call: {request.method} {path}")
@@ -306,7 +316,7 @@ def test_the_options_of_a_search_reach_the_server(run, server):
     filter_ = {"and": [{"key": "year", "gte": 2020}]}
     run(
         *("search", "yew", "-n", "3", "-c", "bows", "--depth", "7", "--deadline-ms", "500"),
-        *("--filter", json.dumps(filter_)),
+        *("--filter", json.dumps(filter_), "--instruction", "Find recipes."),
     )
     run("search", "yew", "--no-rerank")
     first, second = server.searches
@@ -314,8 +324,30 @@ def test_the_options_of_a_search_reach_the_server(run, server):
     assert first["collection"] == "bows"
     assert first["deadline_ms"] == 500
     assert first["filter"] == filter_
-    assert first["rerank"] == {"enabled": True, "depth": 7}
+    assert first["recall"] == {"instruction": "Find recipes."}
+    assert first["rerank"] == {"enabled": True, "depth": 7, "instruction": "Find recipes."}
     assert second["rerank"]["enabled"] is False
+
+
+def test_what_had_no_effect_is_a_warning_beside_the_results(run, server):
+    server.warnings = ["minilm takes no instruction,\x1b[2J so it had no effect."]
+    _, out, err = run("search", "yew")
+    assert err == "warning: minilm takes no instruction, [2J so it had no effect.\n"
+    assert "warning" not in out
+    _, out, err = run("search", "yew", "--json")
+    assert json.loads(out)["warnings"] == server.warnings
+    assert err == ""
+
+
+def test_a_terminal_sees_the_bytes_of_an_upload_and_programs_do_not(run, folder, monkeypatch):
+    assert run("add", str(folder))[2] == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    (folder / "elm.md").write_bytes(b"x" * 3_000_000)
+    _, _, err = run("add", str(folder))
+    assert "uploaded" in err
+    assert "3.0/3.0 MB" in err
+    (folder / "elm.md").write_bytes(b"y" * 3_000_000)
+    assert run("add", str(folder), "--json")[2] == ""
 
 
 def test_json_is_the_answer_of_the_server_and_nothing_else(run, folder):
@@ -336,6 +368,55 @@ def test_the_status_is_in_the_exit_status(run, server):
     assert status == 1
     assert "not ready" in out
     assert "full" in out
+
+
+def test_the_status_counts_the_workers_of_each_part(run, server):
+    assert "workers" not in run("status")[1]
+    server.workers = {"store": 12}
+    lines = run("status")[1].splitlines()
+    assert lines[-2].split() == ["part", "state", "workers"]
+    assert lines[-1].split() == ["store", "ok", "12"]
+
+
+@pytest.fixture
+def complete(run, server, monkeypatch):
+    """What Tab offers after a command line, in bash."""
+
+    def complete(line: str, handler=server) -> list[str]:
+        words = line.split()
+        monkeypatch.setenv("_TWOFOLD_COMPLETE", "complete_bash")
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(len(words) - (not line.endswith(" "))))
+        status, out, err = run(handler=handler)
+        assert (status, err) == (0, "")
+        return out.split()
+
+    return complete
+
+
+def test_the_shell_completes_the_names_of_collections(complete):
+    assert complete("twofold search yew -c ") == ["bows", "bread", "yew"]
+    assert complete("twofold add . --collection b") == ["bows", "bread"]
+    assert complete("twofold --url http://there documents list -c br") == ["bread"]
+    assert complete("twofold eval judged.csv --url http://there -c y") == ["yew"]
+    for command in ("show", "instruct", "rebuild", "delete"):
+        assert complete(f"twofold collections {command} y") == ["yew"]
+    assert complete("twofold collections create ") == []
+
+
+def test_no_name_is_completed_and_nothing_said_where_the_server_is_away(complete):
+    def away(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("nobody there", request=request)
+
+    def strange(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, text="<html>")
+
+    def refusing(request: httpx.Request) -> httpx.Response:
+        error = {"code": "unauthenticated", "message": "Send a key."}
+        return httpx.Response(401, json={"error": error})
+
+    for handler in (away, strange, refusing):
+        assert complete("twofold search yew -c ", handler) == []
 
 
 def test_documents_are_listed_by_state_and_deleted_by_id(run, folder):

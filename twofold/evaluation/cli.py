@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from twofold.completing import collection_names
 from twofold.errors import InvalidRequest
 from twofold.schema import MAX_LIMIT
 
@@ -23,6 +24,7 @@ Collection: TypeAlias = Annotated[
         "--collection",
         "-c",
         help="Search this one; default: one of its own, to which the documents are uploaded.",
+        autocompletion=collection_names,
         show_default=False,
     ),
 ]

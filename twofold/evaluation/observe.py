@@ -90,11 +90,13 @@ class Defaults:
     Attributes:
         reranker: Name of the model; None: there is no second stage.
         reranks: Whether a search that does not ask for the second stage gets it.
+        warnings: What of its settings has no effect.
     """
 
     method: Method
     reranker: str | None
     reranks: bool
+    warnings: Sequence[str] = ()
 
     @property
     def depth(self) -> int:
@@ -112,7 +114,7 @@ def ask_defaults(client: Client, collection: str, text: str) -> Defaults:
         text, collection=collection, limit=1, explain=True, deadline_ms=DEADLINE_MS
     )
     reranks = answer.rerank.status != "disabled"
-    return Defaults(_method(answer), answer.rerank.model, reranks)
+    return Defaults(_method(answer), answer.rerank.model, reranks, answer.warnings)
 
 
 def observe(

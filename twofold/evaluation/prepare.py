@@ -162,6 +162,7 @@ def prepare(
         notes.insert(0, CAUTION)
     text = next(iter(judgements.queries.values()))
     defaults = ask_defaults(client, collection, text)
+    notes += defaults.warnings
     return Prepared(judgements, collection, relevant, names, defaults, notes)
 
 
