@@ -33,6 +33,8 @@ LOADS = (1, 2, 5, 10)
 CALLERS = (8, 16)  # the better of them is the peak
 FORGETFUL = {"SCORE_CACHE_ENTRIES": "0", "QUERY_CACHE_BYTES": "0"}
 PATIENCE_S = 30.0
+RETRY_S = 0.5
+REFUSED = (429, 503)
 console = Console()
 
 
@@ -119,7 +121,8 @@ class Load:
 
         async def caller() -> None:
             while time.monotonic() < end:
-                await self._ask(outcomes)
+                if await self._ask(outcomes) in REFUSED:  # who is told to come later does
+                    await asyncio.sleep(RETRY_S)
 
         await asyncio.gather(*(caller() for _ in range(callers)))
         self._hang_up()
@@ -140,7 +143,7 @@ class Load:
         while self._free:
             self._free.pop()[1].close()
 
-    async def _ask(self, outcomes: Outcomes) -> None:
+    async def _ask(self, outcomes: Outcomes) -> int:
         outcomes.asked += 1
         question = {"query": random.choice(self.asked), "deadline_ms": self.deadline_ms}
         begin = time.monotonic()
@@ -150,6 +153,7 @@ class Load:
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             status, body = 0, b""
         outcomes.note(status, body, time.monotonic() - begin, self.deadline_ms / 1_000)
+        return status
 
     async def _post(self, body: bytes) -> tuple[int, bytes]:
         """Over a connection that is free, as a proxy in front of the server would."""
@@ -187,7 +191,7 @@ def cpu_s(process: psutil.Process) -> float:
 def row(outcomes: Outcomes, seconds: float, peak: float) -> dict[str, object]:
     """One run, as it is kept."""
     refused = [
-        each for status, times in outcomes.seconds.items() if status in (429, 503) for each in times
+        each for status, times in outcomes.seconds.items() if status in REFUSED for each in times
     ]
     return {
         "asked_per_s": round(outcomes.asked / seconds, 1),

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Final, NamedTuple, Protocol, Self, TypeAlias, cast
 from uuid import UUID
 
+import msgspec
 import numpy as np
 from pydantic import JsonValue
 
@@ -179,8 +180,9 @@ def chunk_point(space: str, document: Document, chunk: Chunk, vectors: Vectors) 
 
 def chunk_of(payload: Payload) -> Chunk:
     """The chunk of a payload, as it was staged."""
-    record = json.loads(_record(payload))
-    return Chunk(**{**record, "headings": tuple(record["headings"])})
+    record = msgspec.json.decode(_record(payload))
+    record["headings"] = tuple(record["headings"])
+    return Chunk(**record)
 
 
 def vectors_of(payload: Payload, stored: object) -> tuple[str, Vectors]:

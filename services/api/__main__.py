@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import logging
-import os
 import socket
 import sys
 from pathlib import Path
@@ -24,9 +23,6 @@ log = logging.getLogger("twofold")
 
 def main() -> None:
     """Serve until told to stop; exits with 1 and one sentence when it cannot start."""
-    # Ingestion, queries and reranking compute side by side: a thread that has nothing to do must
-    # leave its core to the others. Read when torch is loaded, which is later.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         settings = read_settings()
         log_to_stderr(settings.log_level)

@@ -34,6 +34,7 @@ from services.api.routes import (
     page,
     search,
 )
+from services.api.shedding import LoadShedding
 from services.api.uploads import prepare_spool
 from twofold import __version__
 from twofold.schema import AddDocuments, ErrorBody, McpAnswer
@@ -102,7 +103,7 @@ def create_app(twofold: Twofold) -> FastAPI:
         description=DESCRIPTION,
         openapi_tags=TAGS,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        middleware=middleware(settings, door, quotas),
+        middleware=middleware(settings, door, quotas, pace),
         lifespan=lifespan,
         responses={"default": FAILURE},
         separate_input_output_schemas=False,
@@ -119,7 +120,9 @@ def create_app(twofold: Twofold) -> FastAPI:
     return app
 
 
-def middleware(settings: Settings, door: Doorkeeper, quotas: Quotas) -> list[Middleware]:
+def middleware(
+    settings: Settings, door: Doorkeeper, quotas: Quotas, pace: Pace
+) -> list[Middleware]:
     """What every request passes, outermost first; nothing before the last reads its body."""
 
     def cap(scope: Scope) -> int:
@@ -150,6 +153,7 @@ def middleware(settings: Settings, door: Doorkeeper, quotas: Quotas) -> list[Mid
         Middleware(Gate, door=door, quotas=quotas),
         Middleware(InFlight, places=places, share=share),
         Middleware(BodyLimit, cap=cap),
+        Middleware(LoadShedding, pace=pace),
     ]
 
 

@@ -159,7 +159,7 @@ class Pace:
         Raises:
             Overloaded: It would not be done by its deadline.
         """
-        self._require_time(deadline_s)
+        self.require_time(deadline_s)
         begin = self._share()
         self._busy += 1
         try:
@@ -173,11 +173,21 @@ class Pace:
             self._share()
             self._busy -= 1
 
-    def _require_time(self, deadline_s: float) -> None:
+    @property
+    def full(self) -> bool:
+        """Whether so many searches run that the next may be refused."""
+        return self._busy >= ALWAYS
+
+    def require_time(self, deadline_s: float) -> None:
+        """Make sure that a search that began now would be done in time.
+
+        Raises:
+            Overloaded: It would not.
+        """
         expected_s = TURNS * self.lag.seconds
         if self._shared:
             expected_s += self._cost_s * (self._busy + 1)
-        if self._busy >= ALWAYS and expected_s > deadline_s * SURE:
+        if self.full and expected_s > deadline_s * SURE:
             seconds = max(1, round(expected_s - deadline_s * SURE))
             reason = f"a search would take about {expected_s:.1f} s and has {deadline_s:.1f} s"
             raise Overloaded(reason=reason, seconds=seconds, retry_after=seconds)

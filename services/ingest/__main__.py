@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 import socket
 import sys
 
@@ -16,8 +15,6 @@ from twofold.errors import TwofoldError
 
 def main() -> None:
     """Work until told to stop; exits with 1 and one sentence when it cannot start."""
-    # A thread that has nothing to do must leave its core to the others. Read when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = argparse.ArgumentParser(prog="services.ingest", description=__doc__)
     arguments.add_argument(
         "--health", action="store_true", help="ask whether a worker of this host takes in work"

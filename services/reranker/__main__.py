@@ -4,7 +4,6 @@ With `--health` it asks whether the worker of this machine does its work, and ex
 """
 
 import argparse
-import os
 import sys
 
 from pipelines.build import required_redis, rerank_worker, worker_streams
@@ -20,8 +19,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m services.reranker", description=__doc__)
     parser.add_argument("--health", action="store_true", help="ask whether the worker works")
     arguments = parser.parse_args()
-    # A thread that has nothing to do leaves its core to the others. Read when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         settings = read_settings()
         if arguments.health:

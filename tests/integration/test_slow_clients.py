@@ -66,6 +66,26 @@ def test_a_second_head_that_trickles_is_cut_off_too(address: tuple[str, int]) ->
         assert trickle(connection, b"a") == b""
 
 
+@pytest.mark.parametrize(
+    "opening",
+    [
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: ",
+        b"GET /",
+        # The extension of a chunk, and a trailer.
+        b"POST /search HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+        b"POST /search HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ",
+    ],
+)  # fmt: skip
+def test_what_comes_without_coming_to_a_point_is_refused_before_it_fills_the_memory(
+    address: tuple[str, int], opening: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_S", 10 * LONG_S)  # not for its slowness
+    with socket.create_connection(address, timeout=LONG_S) as connection:
+        connection.sendall(opening)
+        said = trickle(connection, b"a" * 16_384)
+    assert not said or said.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 401 "))
+
+
 def test_the_body_of_a_stranger_cannot_trickle_on_after_the_refusal(
     address: tuple[str, int],
 ) -> None:
