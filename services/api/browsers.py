@@ -7,6 +7,7 @@ only to the names of its machine, and changes nothing for a page of another orig
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -74,6 +75,7 @@ class OwnMachineOnly:
         return headers.get("sec-fetch-site", "none") in {"none", "same-origin"}
 
 
+@lru_cache(maxsize=256)
 def hostname(host: str) -> str:
     """The name in a Host header, without port and brackets; empty when it is none."""
     try:
@@ -82,6 +84,7 @@ def hostname(host: str) -> str:
         return ""
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach the address or name."""
     if host == "localhost" or host.endswith(".localhost"):  # RFC 6761, section 6.3
