@@ -38,6 +38,7 @@ def main() -> None:
             search(browser, server.url)
             passage(browser, server.url)
             phone(browser, server.url)
+            rebuilt(browser, server.url)
 
 
 def search(browser: Browser, url: str) -> None:
@@ -61,15 +62,32 @@ def phone(browser: Browser, url: str) -> None:
     keep(page, "page-phone")
 
 
+def rebuilt(browser: Browser, url: str) -> None:
+    """A collection that waits for its switch."""
+    with Client(url) as client:
+        queries = [{"query": QUESTION}, {"query": "What is a poolish?"}]
+        settings = {"chunk_tokens": 100, "switch": "manual", "queries": queries}
+        client.rebuild_collection("default", wait=READY_S, **settings)
+    page = opened(browser, f"{url}/?view=server", "light", 1200, 860)
+    page.get_by_role("button", name="Switch default").wait_for()
+    keep(page, "page-server")
+
+
 def asked(browser: Browser, url: str, scheme: str, width: int, height: int) -> Page:
     """The page with its results, as large as that."""
+    page = opened(browser, f"{url}/?q={QUESTION}", scheme, width, height)
+    page.locator(".card").first.wait_for()
+    return page
+
+
+def opened(browser: Browser, address: str, scheme: str, width: int, height: int) -> Page:
+    """A page in a window of that size."""
     page = browser.new_page(
         viewport={"width": width, "height": height},
         device_scale_factor=SCALE,
         color_scheme="dark" if scheme == "dark" else "light",
     )
-    page.goto(f"{url}/?q={QUESTION}")
-    page.locator(".card").first.wait_for()
+    page.goto(address)
     return page
 
 

@@ -14,7 +14,7 @@ import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the page is tested by Playwright")
 
-from playwright.sync_api import Browser, Page, Route, expect  # noqa: E402
+from playwright.sync_api import Browser, Locator, Page, Route, expect  # noqa: E402
 
 from pipelines.build import Models  # noqa: E402
 from pipelines.ports import Vector  # noqa: E402
@@ -185,7 +185,7 @@ def test_pasted_text_with_metadata_can_be_filtered_and_the_address_keeps_the_fil
     for name, text, year in (("old", "The spiral mixer.", 2019), ("new", "The new mixer.", 2026)):
         if page.locator("#paste").is_hidden():
             page.get_by_role("button", name="Paste text").click()
-        page.get_by_label("Name", exact=True).fill(f"{name}.txt")
+        page.locator("#paste").get_by_label("Name").fill(f"{name}.txt")
         page.get_by_label("Text", exact=True).fill(text)
         page.locator("#metadata").evaluate("node => { node.closest('details').open = true; }")
         page.get_by_label("Metadata as JSON").fill(json.dumps({"year": year}))
@@ -337,6 +337,15 @@ def test_options_are_in_the_request_and_in_the_address(watched: Callable[..., Pa
     assert state_of(page) == {"collection": "bread", "q": QUESTION}
 
 
+def test_what_of_a_search_had_no_effect_is_said_above_its_results(
+    watched: Callable[..., Page],
+) -> None:
+    page = watched(f"{found()}&instruction=Find recipes")
+    expect(page.locator(".warning")).to_have_count(2)
+    expect(page.locator(".warning").first).to_contain_text("takes no instruction")
+    expect(page.locator(".card").first).to_be_visible()
+
+
 def test_further_pages_come_from_the_same_ranking(watched: Callable[..., Page]) -> None:
     page = shown(watched(f"{found()}&limit=3"))
     page.get_by_role("button", name="More results").click()
@@ -422,9 +431,18 @@ def test_the_server_view_tells_of_parts_workers_queue_and_collections(
         "reranker": None, "documents": {"queued": 3, "parsing": 1, "ready": 1200},
         "workers": {"ingestion": 0},
     }  # fmt: skip
-    rebuild = {"state": "running", "done": 3, "total": 8, "embedder": "qwen3", "reason": None}
+    made = {"embedder": "qwen3", "dimensions": 1024, "chunk_tokens": 200, "language": "german"}
+    rebuild = {
+        **made, "state": "waiting", "done": 7, "total": 8, "failed": 1,
+        "reason": "Documents have failed.", "switch": "manual",
+        "failures": [{"id": "a", "name": "a.pdf", "error": {"code": "x", "message": "Torn."}}],
+        "comparison": {
+            "queries": 2, "judged": 2, "overlap_10": 0.85,
+            "old": {"ndcg_10": 0.5}, "new": {"ndcg_10": 0.75},
+        },
+    }  # fmt: skip
     bread = {"name": "bread", "documents": {"ready": 7, "failed": 1}, "passages": 1234}
-    collections = [{**bread, "embedder": "e5", "rebuild": rebuild}]
+    collections = [{**bread, **made, "embedder": "e5", "rebuild": rebuild}]
     page = watched()
     page.route("**/readyz", lambda route: route.fulfill(status=503, json=ready))
     page.route("**/collections", lambda route: route.fulfill(json={"collections": collections}))
@@ -433,11 +451,128 @@ def test_the_server_view_tells_of_parts_workers_queue_and_collections(
     expect(body.get_by_role("heading", name="Not ready")).to_be_visible()
     expect(body).to_contain_text("no worker runs, 0 workers")
     expect(body).to_contain_text("3 documents wait, 1 is being worked on.")
-    row = body.get_by_role("row", name="bread")
-    for said in ("8, 1 failed", "1,234", "running: 3 of 8 with qwen3"):
+    row = listed(page, "bread")
+    for said in (
+        "8 documents · 1 failed · 1,234 passages · e5 (1024) · up to 200 tokens · german",
+        "New: qwen3 (1024) · up to 200 tokens · german · 7 of 8 documents done",
+        "2 questions: 85 % of the first ten documents are the same; nDCG@10 0.500 before, 0.750",
+        "Documents have failed.",
+        "a.pdf: Torn.",
+    ):
         expect(row).to_contain_text(said)
-    row.get_by_role("button", name="bread").click()
+    row.get_by_role("button", name="Rebuild bread").click()
+    dialog = page.get_by_role("dialog", name="Rebuild bread")
+    # What differs from the collection is what the rebuild was asked for.
+    expect(dialog.get_by_label("Longest passage, in tokens")).to_have_value("")
+    expect(dialog.get_by_label("Switch")).to_have_value("manual")
+    page.keyboard.press("Escape")
+    row.get_by_role("button", name="Switch bread").click()
+    expect(page.get_by_role("dialog", name="Switch bread all the same?")).to_contain_text(
+        "1 document that searches find now is missing"
+    )
+    page.keyboard.press("Escape")
+    row.get_by_role("button", name="bread", exact=True).click()
     expect(page.locator("#kept-list li")).to_have_count(len(BREAD))
+
+
+def listed(page: Page, name: str) -> Locator:
+    """The row of a collection on the server view."""
+    return page.locator(f'#collections-list li[data-name="{name}"]')
+
+
+def test_a_collection_is_made_with_its_settings_and_deleted_after_a_yes(
+    watched: Callable[..., Page], url: str
+) -> None:
+    page = watched("/?view=server")
+    page.get_by_role("button", name="New collection").press("Enter")
+    dialog = page.get_by_role("dialog", name="New collection")
+    expect(dialog.get_by_label("Name")).to_be_focused()
+    page.keyboard.type("gesetze")
+    dialog.get_by_label("Longest passage, in tokens").fill("40")
+    dialog.get_by_label("Language of the texts").fill("klingon")
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_role("alert")).to_contain_text("there is no stemmer")
+    dialog.get_by_label("Language of the texts").fill("german")
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_role("button", name="New collection")).to_be_focused()
+    expect(listed(page, "gesetze")).to_contain_text("up to 40 tokens · german")
+    with Client(url) as client:
+        made = client.collection("gesetze")
+    assert (made.chunk_tokens, made.language) == (40, "german")
+    offered = page.locator("#collections option").evaluate_all("all => all.map(o => o.value)")
+    assert "gesetze" in offered
+
+    delete = page.get_by_role("button", name="Delete gesetze")
+    delete.press("Enter")
+    confirm = page.get_by_role("dialog", name="Delete the collection gesetze?")
+    page.keyboard.press("Escape")
+    expect(confirm).to_be_hidden()
+    expect(delete).to_be_focused()
+    delete.press("Enter")
+    confirm.get_by_role("button", name="Delete").click()
+    expect(listed(page, "gesetze")).to_have_count(0)
+    with Client(url) as client:
+        assert "gesetze" not in {each.name for each in client.collections()}
+
+
+def test_a_rebuild_is_begun_watched_given_up_and_switched(
+    watched: Callable[..., Page], url: str, embedder: HeldEmbedder
+) -> None:
+    add(url, "anew", DocumentText(name="rye.txt", text="Rye bread keeps for a week. " * 20))
+    page = watched("/?view=server")
+    row = listed(page, "anew")
+
+    def rebuild(tokens: str) -> None:
+        row.get_by_role("button", name="Rebuild anew").click()
+        dialog = page.get_by_role("dialog", name="Rebuild anew")
+        dialog.get_by_label("Longest passage, in tokens").fill(tokens)
+        dialog.get_by_label("Switch").select_option("manual")
+        dialog.get_by_label("Questions to compare").fill("how long does rye keep\n\nrye\n")
+        dialog.get_by_role("button", name="Rebuild").click()
+        expect(dialog).to_be_hidden()
+
+    embedder.let.clear()
+    try:
+        rebuild("20")
+        expect(row.get_by_role("progressbar", name="Rebuild of anew")).to_be_visible()
+        expect(row.get_by_role("button", name="anew", exact=True)).to_be_focused()
+        row.get_by_role("button", name="Give up anew").click()
+        page.get_by_role("dialog").get_by_role("button", name="Give it up").click()
+        expect(row.get_by_role("progressbar")).to_have_count(0)
+    finally:
+        embedder.let.set()
+    expect(row.get_by_role("button", name="Rebuild anew")).to_be_visible()
+    rebuild("30")
+    expect(row).to_contain_text("2 questions: ")
+    expect(row).to_contain_text("1 of 1 document done")
+    row.get_by_role("button", name="Switch anew").click()
+    expect(row.locator(".state")).to_have_text("rebuilt")
+    expect(row).to_contain_text("up to 30 tokens")
+    with Client(url) as client:
+        assert client.collection("anew").chunk_tokens == 30
+
+
+def test_the_focus_stays_where_it_is_while_a_rebuild_goes_on(
+    watched: Callable[..., Page],
+) -> None:
+    made = {"embedder": "e5", "dimensions": 8, "chunk_tokens": 9, "language": "german"}
+    done = 0
+
+    def answer(route: Route) -> None:
+        nonlocal done
+        rebuild = {**made, "state": "building", "done": done, "total": 99, "switch": "auto"}
+        bread = {**made, "name": "bread", "documents": {"ready": 99}, "passages": 99}
+        route.fulfill(json={"collections": [{**bread, "rebuild": rebuild}]})
+        done += 1
+
+    page = watched()
+    page.route("**/collections", answer)
+    page.get_by_role("link", name="Server").click()
+    page.get_by_role("button", name="Give up bread").focus()
+    before = done
+    expect(listed(page, "bread")).to_contain_text(f"{before + 1} of 99 documents")
+    expect(page.get_by_role("button", name="Give up bread")).to_be_focused()
 
 
 # --- For everybody ----------------------------------------------------------------------------
@@ -487,6 +622,10 @@ def test_a_phone_of_360_pixels_scrolls_no_sideways(watched: Callable[..., Page],
         expect(page.locator("#kept-list li")).to_have_count(len(BREAD))
     sideways = "() => document.documentElement.scrollWidth - innerWidth"
     assert page.evaluate(sideways) <= 0
+    if view == "server":
+        page.get_by_role("button", name="Rebuild bread").click()
+        inner = "node => node.scrollWidth - node.clientWidth"
+        assert page.locator("#settings").evaluate(inner) <= 0
     if view == "search":
         page.locator(".card .open").first.click()
         expect(page.locator("#located")).to_be_visible()
@@ -555,6 +694,11 @@ def test_axe_finds_nothing_to_complain_of(watched: Callable[..., Page], scheme: 
         page.goto(f"/?view={view}&collection=bread&q={QUESTION if view == 'search' else ''}")
         expect(page.locator(ready).first).to_be_visible()
         check()
+        if view == "server":
+            for opener in ("New collection", "Rebuild bread"):
+                page.get_by_role("button", name=opener).click()
+                check()
+                page.keyboard.press("Escape")
     page.goto("/?collection=nobodys")
     expect(page.locator(".empty")).to_be_visible()
     check()

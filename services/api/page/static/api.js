@@ -48,6 +48,11 @@ export function documentPath(id, tail = "") {
   return `documents/${encodeURIComponent(id)}${tail}`;
 }
 
+/** The path of a collection, or of what is below it. */
+export function collectionPath(name, tail = "") {
+  return `collections/${encodeURIComponent(name)}${tail}`;
+}
+
 /**
  * Upload files, and say how far it is.
  * `fetch` does not tell how much of a body has been sent, so this is the older interface. A large

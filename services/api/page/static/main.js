@@ -1,6 +1,7 @@
 /** The page: three views of one state, which is the address. */
 
 import { OPENED, read, write } from "./address.js";
+import { listed } from "./collections.js";
 import { prepare, askForKey, prepareKey } from "./dialogs.js";
 import { DocumentsView } from "./documents.js";
 import { byId, el, fill, show } from "./dom.js";
@@ -8,7 +9,7 @@ import { prepareDrop } from "./drop.js";
 import { prepareKeyboard } from "./keyboard.js";
 import { open } from "./passage.js";
 import { SearchView } from "./search.js";
-import { ServerView, listed } from "./server.js";
+import { ServerView } from "./server.js";
 import { prepareTheme } from "./themes.js";
 
 const TITLES = { search: "Search", documents: "Documents", server: "Server" };
@@ -86,7 +87,7 @@ async function opened(shown) {
 
 async function offerCollections() {
   try {
-    const collections = (await listed()) ?? [];
+    const collections = await listed();
     fill(
       byId("collections"),
       collections.map(({ name }) => el("option", { value: name })),

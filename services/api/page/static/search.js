@@ -135,7 +135,11 @@ export class SearchView {
     fill(byId("report-body"), ...report(answer).filter(Boolean));
     show(byId("report"), true);
     say(`${summary.map((part) => part.textContent).join(": ")}.`);
-    if (!answer.results.length) fill(byId("notice"), nothingFound(this.#state.filter));
+    fill(
+      byId("notice"),
+      (answer.warnings ?? []).map((warning) => el("p", { class: "warning" }, warning)),
+      !answer.results.length && nothingFound(this.#state.filter),
+    );
   }
 
   #append(results) {

@@ -1,10 +1,12 @@
 /** The server view: whether it is well, what waits in its queues, and which collections there are. */
 
 import { get } from "./api.js";
+import { Collections, listed, working } from "./collections.js";
 import { byId, el, fill, trouble } from "./dom.js";
 import { counted } from "./text.js";
 
 const LOOK_MS = 4000;
+const WORKING_MS = 1000; // while a rebuild goes on
 const STATES = ["queued", "parsing", "embedding", "ready", "failed"];
 const PARTS = {
   store: "Store",
@@ -21,53 +23,51 @@ export function backlog(documents) {
   return `${counted(queued, "document")} wait${queued === 1 ? "s" : ""}, ${working} ${working === 1 ? "is" : "are"} being worked on.`;
 }
 
-/** @param {{go: Function, refused: Function}} page */
+/** @param {{go: Function, refused: Function, changed: Function}} page */
 export class ServerView {
+  #open = false;
   #timer = null;
 
   constructor(page) {
     this.page = page;
+    this.collections = new Collections(page, () => this.#look());
   }
 
   /** Show it, and keep it fresh as long as somebody looks. */
   async show() {
-    this.leave();
+    this.#open = true;
     await this.#look();
-    this.#timer = setInterval(() => document.hidden || this.#look(), LOOK_MS);
   }
 
   leave() {
-    clearInterval(this.#timer);
-    this.#timer = null;
+    this.#open = false;
+    clearTimeout(this.#timer);
   }
 
   async #look() {
+    clearTimeout(this.#timer);
+    const pause = document.hidden ? LOOK_MS : await this.#draw();
+    clearTimeout(this.#timer);
+    if (this.#open) this.#timer = setTimeout(() => this.#look(), pause);
+  }
+
+  /** Returns the milliseconds after which another look is worth while. */
+  async #draw() {
     try {
       const [ready, health, collections] = await Promise.all([
         get("readyz", {}, { also: [503] }),
         get("healthz"),
         listed(),
       ]);
-      fill(
-        byId("server-body"),
-        wellness(ready, health),
-        queue(ready),
-        collections && table(collections, this.page),
-      );
+      fill(byId("server-body"), wellness(ready, health), queue(ready));
+      const embedders = [ready.embedder, ...(ready.other_embedders ?? [])].filter(Boolean);
+      this.collections.draw(collections, embedders);
+      return collections.some(working) ? WORKING_MS : LOOK_MS;
     } catch (error) {
       fill(byId("server-body"), trouble(error));
       this.page.refused(error);
+      return LOOK_MS;
     }
-  }
-}
-
-/** The collections of the tenant; null where the server cannot list them. */
-export async function listed() {
-  try {
-    return (await get("collections")).collections;
-  } catch (error) {
-    if (error.status === 404 || error.status === 405) return null;
-    throw error;
   }
 }
 
@@ -126,74 +126,4 @@ function queue({ documents }) {
       ),
     ),
   );
-}
-
-function table(collections, page) {
-  if (!collections.length) return null;
-  return el(
-    "section",
-    {},
-    el("h2", {}, "Collections"),
-    el(
-      "div",
-      { class: "scroll", tabindex: 0, role: "region", "aria-label": "Collections" },
-      el(
-        "table",
-        { class: "collections" },
-        el(
-          "thead",
-          {},
-          el(
-            "tr",
-            {},
-            ["Name", "Documents", "Passages", "Embedder", "Rebuild"].map((name) =>
-              el("th", { scope: "col" }, name),
-            ),
-          ),
-        ),
-        el(
-          "tbody",
-          {},
-          collections.map((each) =>
-            el(
-              "tr",
-              {},
-              el(
-                "th",
-                { scope: "row" },
-                el(
-                  "button",
-                  {
-                    type: "button",
-                    class: "link",
-                    on: { click: () => page.go({ view: "documents", collection: each.name }) },
-                  },
-                  each.name,
-                ),
-              ),
-              el("td", {}, total(each.documents)),
-              el("td", {}, each.passages.toLocaleString("en")),
-              el("td", {}, each.embedder),
-              el("td", {}, rebuilding(each.rebuild)),
-            ),
-          ),
-        ),
-      ),
-    ),
-  );
-}
-
-/** All of them, and how many have failed. */
-function total(documents) {
-  const all = Object.values(documents)
-    .reduce((sum, each) => sum + each, 0)
-    .toLocaleString("en");
-  return documents.failed ? `${all}, ${documents.failed.toLocaleString("en")} failed` : all;
-}
-
-/** How far a collection is on its way to another model; nothing where it is on none. */
-function rebuilding(rebuild) {
-  if (!rebuild) return "";
-  const { state, done, total: all, embedder, reason } = rebuild;
-  return `${state}: ${done} of ${all} with ${embedder}${reason ? `; ${reason}` : ""}`;
 }
