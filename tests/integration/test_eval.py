@@ -288,6 +288,15 @@ def test_a_csv_may_name_documents_by_id_or_by_name(run, collection, tmp_path):
     assert report.verdict.kind == "cannot be told"
 
 
+def test_an_instruction_that_no_model_hears_is_in_the_notes(run, url, tmp_path):
+    with Client(url) as client:
+        client.create_collection("told", query_instruction="Find loaves.")
+        client.add_texts([DocumentText(id="a", text="A loaf of rye.")], collection="told", wait=60)
+    judgements = write(tmp_path / "told.csv", ["query,document_id", "rye,a"])
+    report = Report.model_validate_json(run("eval", str(judgements), "-c", "told", "--json").out)
+    assert any("takes no instruction" in note for note in report.notes)
+
+
 def test_a_document_that_is_not_there_is_named_with_line_and_neighbour(run, collection, tmp_path):
     path = write(
         tmp_path / "mine.csv", ["query,document_id", "rye crust,rye-crust", "oat,oat-ovens"]
