@@ -1,7 +1,7 @@
 """What callers do to documents: upload, read, retry, delete. What workers do is in ingest.py.
 
-An upload is accepted when its bytes, the file that says whose they are, and its ledger row are on
-disk, in this order: whatever is cut off in between leaves no row without its bytes.
+An upload is accepted when its bytes and the file that says whose they are, and then its ledger row
+are on disk, in this order: whatever is cut off in between leaves no row without its bytes.
 
 Other processes accept uploads at the same time, also of the same document. Nothing is locked: a
 decision names the row that it came from, the store refuses it when that row has changed, and then
@@ -218,18 +218,16 @@ class Documents:
 
     async def _write(self, tenant: str, decisions: "Sequence[Decision]") -> set[str]:
         """Write files, then rows; returns the ids whose row is another by now."""
-        by_id = {each.row.id: each for each in decisions}
-        await each_of(by_id, lambda identity: self._keep(tenant, by_id[identity]))
+        contents: dict[str, bytes | Path] = {}
+        for each in decisions:
+            contents[keys.original(tenant, each.row)] = each.content
+            contents[keys.identity(tenant, each.row)] = identity_of(tenant, each.row)
+        await self.blobs.put_all(contents)
         return await self.store.put_documents(
             tenant,
             [each.row for each in decisions],
-            known={identity: each.known for identity, each in by_id.items()},
+            known={each.row.id: each.known for each in decisions},
         )
-
-    async def _keep(self, tenant: str, decision: "Decision") -> None:
-        row = decision.row
-        await self.blobs.put(keys.original(tenant, row), decision.content)
-        await self.blobs.put(keys.identity(tenant, row), identity_of(tenant, row))
 
     async def _discard(
         self, tenant: str, refused: "Mapping[str, Decision]", fresh: "Mapping[str, Decision]"

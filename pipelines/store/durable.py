@@ -3,47 +3,66 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO
+from typing import IO, TypeAlias
 
 from twofold.errors import StorageFull
 
 TEMPORARY = ".tmp-"
 """How names of unfinished files begin; what a crash leaves of them may be removed."""
 
+Write: TypeAlias = Callable[[IO[bytes]], object]
+"""Puts the content of a file into it."""
+
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
-def write_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Make or replace a file with what `write` puts into it; durable when this returns.
+def write_file(path: Path, write: Write) -> None:
+    """Make or replace one file, see `write_files`."""
+    write_files({path: write})
+
+
+def write_files(writes: Mapping[Path, Write]) -> None:
+    """Make or replace files with what is written into them; durable when this returns.
+
+    Folders are synced once, however many of the files are in them.
 
     Raises:
-        StorageFull: The disk is full; the file is as it was before.
+        StorageFull: The disk is full; each of the files is as it was before.
     """
-    with storage_full(path.parent):
-        make_folder(path.parent)
-        with NamedTemporaryFile(dir=path.parent, prefix=TEMPORARY, delete=False) as file:
-            temporary = Path(file.name)
-            try:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
+    folders = list(dict.fromkeys(path.parent for path in writes))
+    unfinished: dict[Path, Path] = {}
+    with storage_full(folders[0]):
+        make_folders(folders)
+        try:
+            for path, write in writes.items():
+                with NamedTemporaryFile(dir=path.parent, prefix=TEMPORARY, delete=False) as file:
+                    unfinished[path] = Path(file.name)
+                    write(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+            for path, temporary in unfinished.items():
                 temporary.replace(path)
-            except BaseException:
+        except BaseException:
+            for temporary in unfinished.values():
                 temporary.unlink(missing_ok=True)
-                raise
-        sync_folder(path.parent)
+            raise
+        for folder in folders:
+            sync_folder(folder)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and what is missing above it, durably."""
-    if not folder.is_dir():
-        make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        sync_folder(folder.parent)
+def make_folders(folders: Sequence[Path]) -> None:
+    """Make folders and what is missing above them, durably."""
+    if missing := [folder for folder in folders if not folder.is_dir()]:
+        parents = list(dict.fromkeys(folder.parent for folder in missing))
+        make_folders(parents)
+        for folder in missing:
+            folder.mkdir(exist_ok=True)
+        for parent in parents:
+            sync_folder(parent)
 
 
 def sync_folder(folder: Path) -> None:

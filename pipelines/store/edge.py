@@ -30,6 +30,7 @@ from pipelines.ports import (
 )
 from pipelines.store import records
 from pipelines.store.catalogue import Entry, place_of
+from pipelines.store.commits import Commits
 from pipelines.store.conditions import (
     Clause,
     below,
@@ -81,6 +82,7 @@ class EdgeStore:
         self._catalogue = catalogue
         self._reserve_bytes = reserve_bytes
         self._lock = threading.RLock()
+        self._commits = Commits(self._lock)
         self._warned: set[Shard] = set()
 
     @classmethod
@@ -227,7 +229,8 @@ class EdgeStore:
         if not documents:
             return set()
         [address] = {document.collection for document in documents}
-        with self._lock:
+
+        def put(flushed: set[Shard]) -> set[str]:
             shard, space, _ = self._at(tenant, address)
             self._require_space(self._reserve_bytes)
             stored = {each.id: _row(shard, space, each) for each in documents}
@@ -239,8 +242,10 @@ class EdgeStore:
                     if document.id not in refused
                 ]
             )
-            shard.sync()
-        return refused
+            flushed.add(shard)
+            return refused
+
+        return await self._commits(put)
 
     async def touch_document(self, tenant: str, document: Document) -> bool:
         with self._lock, suppress(CollectionNotFound):
@@ -310,13 +315,16 @@ class EdgeStore:
                 yield tenant, records.row_of(payload, address)
 
     async def delete_document(self, tenant: str, collection: str, document_id: str) -> Document:
-        with self._lock:
+        def delete(flushed: set[Shard]) -> Payload | None:
             *others, asked = self._catalogue.places(tenant, collection)
             self._require_space(self._reserve_bytes // 4)
             payload = asked.shard.get(records.row_id(asked.space, document_id))
             for shard, space, _ in [*others, asked] if payload else others:
                 shard.delete(every(match("space", space), match("document", document_id)))
-                shard.sync()
+                flushed.add(shard)
+            return payload
+
+        payload = await self._commits(delete)
         if payload is None:
             raise DocumentNotFound(document_id=document_id, collection=plain_name(collection))
         return records.row_of(payload, collection)
@@ -352,7 +360,8 @@ class EdgeStore:
 
     async def publish(self, tenant: str, document: Document) -> bool:
         document = live_now(document)
-        with self._lock, suppress(CollectionNotFound):
+
+        def publish(flushed: set[Shard]) -> bool:
             shard, space, _ = self._at(tenant, document.collection)
             self._require_space(self._reserve_bytes // 4)
             stored = _row(shard, space, document)
@@ -363,9 +372,12 @@ class EdgeStore:
             elif not current:
                 mine = match("upload", records.upload_of(document))
                 shard.delete(every(chunks_of(space, document.id), mine, match("kind", "staged")))
-            shard.sync()
+            flushed.add(shard)
             self._warn_if_large(shard)
             return current
+
+        with suppress(CollectionNotFound):
+            return await self._commits(publish)
         return False
 
     def _switch(self, shard: Shard, space: str, document: Document) -> None:
@@ -425,6 +437,7 @@ class EdgeStore:
         return Health("ok")
 
     async def close(self) -> None:
+        self._commits.close()
         with self._lock:
             self._let_go()
 

@@ -8,7 +8,7 @@ AZURE_STORAGE_ACCOUNT_NAME ...); obstore reads them.
 import asyncio
 import re
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from obstore.exceptions import (
 )
 from obstore.store import from_url
 
+from pipelines.gathering import each_of
 from pipelines.store.blobs import require_key
 from pipelines.store.durable import storage_full
 from twofold.errors import ConfigurationError, StorageFull, Unavailable
@@ -84,6 +85,9 @@ class ObjectBlobs:
                 )
         except KeyError:
             raise self._away("it is not there; make the bucket first") from None
+
+    async def put_all(self, contents: Mapping[str, bytes | Path]) -> None:
+        await each_of(contents, lambda key: self.put(key, contents[key]))
 
     async def get(self, key: str) -> bytes:
         require_key(key)

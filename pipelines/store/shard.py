@@ -27,7 +27,7 @@ from uuid import UUID
 import qdrant_edge as engine
 
 from pipelines.store.conditions import Clause
-from pipelines.store.durable import make_folder, storage_full, write_file
+from pipelines.store.durable import make_folders, storage_full, write_file
 from pipelines.store.engine import filter_of, index_of, query_of
 from pipelines.store.records import DENSE, INDEXES, SPARSE, Payload, Point, Shape
 from pipelines.store.wal import sync_log
@@ -58,7 +58,7 @@ class Shard:
         """Make an empty shard, durably."""
         cls.remove(folder)  # what an earlier, unfinished try has left
         with storage_full(folder):
-            make_folder(folder / "shard")
+            make_folders([folder / "shard"])
             shard = engine.EdgeShard.create(str(folder / "shard"), _config(shape.dimensions))
             for key, schema in INDEXES.items():
                 shard.update(engine.UpdateOperation.create_field_index(key, index_of(schema)))

@@ -264,7 +264,7 @@ async def main():
         module.write_file = watched(module.write_file)
     for name in ("delete", "sync", "close", "_update"):
         setattr(Shard, name, watched(getattr(Shard, name)))
-    shard.make_folder = watched(shard.make_folder)
+    shard.make_folders = watched(shard.make_folders)
     shard.shutil.rmtree = watched(shard.shutil.rmtree)
     await {CHANGES[name]}
     print("done", flush=True)
