@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeAlias
 
 from pipelines import keys
 from pipelines.gathering import each_of
@@ -27,6 +28,9 @@ WAITING = 128
 IN_WORK: frozenset[DocumentStatus] = frozenset({"parsing", "embedding"})
 LOOK_S = 0.2  # between two looks for whether there is room for more
 
+Pair: TypeAlias = tuple[Document, Document | None]
+"""A row of the old ledger and that of the same document on the new one."""
+
 
 @dataclass
 class Walk:
@@ -34,7 +38,7 @@ class Walk:
 
     Attributes:
         total: Rows of the old one.
-        moved: Rows that were put on the new one for searches to find, or taken off it.
+        moved: Rows that were put on the new one for searches to find.
         behind: Documents that are found by searches of the old one and not yet of the new one.
         failures: Those of them that have failed in the new one: nothing more happens to them.
     """
@@ -74,11 +78,10 @@ class CatchUp:
         async for rows in ledger_pages(self.store, self.tenant, self.old.address):
             if first:
                 watched |= {_mark(row) for row in rows if row.status in IN_WORK}
-            there = await self._take(rows)
-            for row in rows:
-                self._note(walk, row, there[row.id])
+            for row, there in await self._take(rows):
+                self._note(walk, row, there)
         async for rows in ledger_pages(self.store, self.tenant, self.new.address):
-            walk.moved += await self._remove_strays(rows)
+            await self._remove_strays(rows)
         return walk
 
     async def collect(self) -> None:
@@ -96,18 +99,37 @@ class CatchUp:
         counts = await self.store.count_documents(self.tenant, self.new.address)
         return sum(count for status, count in counts.items() if status not in FINAL)
 
-    async def _take(self, rows: Sequence[Document]) -> dict[str, Document | None]:
-        """Put on the new ledger what it lacks of these; returns what it had, by id."""
+    async def _take(self, rows: Sequence[Document]) -> list[Pair]:
+        """Put on the new ledger what it lacks of these; returns them as they were."""
         await self._room()
-        there = await self._there(self.new, rows)
-        entries = [entry for row in rows if (entry := await self._entry(row, there[row.id]))]
+        pairs = await self._side_by_side(rows)
+        known = {row.id: there for row, there in pairs}
+        entries = [entry for pair in pairs if (entry := await self._entry(*pair))]
         refused = await self.store.put_documents(
-            self.tenant, entries, known={entry.id: there[entry.id] for entry in entries}
+            self.tenant, entries, known={entry.id: known[entry.id] for entry in entries}
         )
         await self.queue.submit(
             self.tenant, [each for each in entries if each.id not in refused and not each.final]
         )
-        return there
+        return pairs
+
+    async def _side_by_side(self, rows: Sequence[Document]) -> list[Pair]:
+        """Each row with what the new ledger has of it, read after it and so never older.
+
+        What the new one seems to lack is read again from both: it may have been deleted since its
+        page was read, or made ready. Otherwise a walk over a large collection that is changed all
+        the time would always find something to do, and none would be the last.
+        """
+        pairs = await self._paired(rows)
+        sure = [pair for pair in pairs if not _seems_to_lack(*pair)]
+        again = await self._there(
+            self.old, [row for row, there in pairs if _seems_to_lack(row, there)]
+        )
+        return sure + await self._paired([row for row in again.values() if row is not None])
+
+    async def _paired(self, rows: Sequence[Document]) -> list[Pair]:
+        there = await self._there(self.new, rows)
+        return [(row, there[row.id]) for row in rows]
 
     async def _entry(self, row: Document, there: Document | None) -> Document | None:
         """What is to be put on the new ledger for a row of the old one; None: nothing."""
@@ -148,14 +170,17 @@ class CatchUp:
                 return Document.model_validate(row.model_dump() | about | {"status": "queued"})
         return row
 
-    async def _remove_strays(self, rows: Sequence[Document]) -> int:
-        """Take off the new ledger what the old one has not; returns how many rows that were."""
+    async def _remove_strays(self, rows: Sequence[Document]) -> None:
+        """Take off the new ledger what the old one has not.
+
+        Either this catch-up has put it there while it was deleted, or a worker has, who will
+        remove it as well; so that nothing follows from it for the walk.
+        """
         there = await self._there(self.old, rows)
-        strays = [row for row in rows if there[row.id] is None]
-        for row in strays:
-            with suppress(DocumentNotFound):
-                await self.store.delete_document(self.tenant, self.new.address, row.id)
-        return len(strays)
+        for row in rows:
+            if there[row.id] is None:
+                with suppress(DocumentNotFound):
+                    await self.store.delete_document(self.tenant, self.new.address, row.id)
 
     async def _room(self) -> None:
         while await self.unfinished() >= WAITING:  # noqa: ASYNC110 - others work them off
@@ -181,6 +206,11 @@ async def ledger_pages(store: Store, tenant: str, address: str) -> AsyncIterator
         yield page.documents
         if (cursor := page.cursor) is None:
             return
+
+
+def _seems_to_lack(row: Document, there: Document | None) -> bool:
+    """Whether a generation has less of a document than the one that the row is of."""
+    return is_behind(there, row) or not covers(there, row)
 
 
 def _mark(row: Document) -> tuple[str, datetime, int]:

@@ -29,7 +29,9 @@ class LocalBlobs:
 
     async def put_all(self, contents: Mapping[str, bytes | Path]) -> None:
         writes = [(self._path(key), _writer(data)) for key, data in contents.items()]
-        parts = [dict(writes[start : start + TOGETHER]) for start in range(0, len(writes), TOGETHER)]
+        parts = [
+            dict(writes[start : start + TOGETHER]) for start in range(0, len(writes), TOGETHER)
+        ]
         await asyncio.gather(*(asyncio.to_thread(write_files, part) for part in parts))
 
     async def get(self, key: str) -> bytes:
