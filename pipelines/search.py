@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pipelines import fuse
+from pipelines import fuse, rehearsal
 from pipelines.answer import Answers, Page
 from pipelines.defaults import NOTHING_SAID, SearchDefaults
 from pipelines.instructions import InForce, Instructions, in_force, said
@@ -114,6 +114,8 @@ class Search:
     ) -> "Found":
         """Stage one: both lists of the first stage, in one query of the store."""
         mode, dense, sparse = request.recall.mode, None, None
+        embedder = self.queries.embedders.of(collection)
+        kept = rehearsal.smaller(request.recall, collection, embedder)
         with watch("embed"):
             if mode != "sparse":
                 dense = await self.queries.of(
@@ -133,7 +135,7 @@ class Search:
             vectors=request.diversity is not None,
         )
         with watch("recall"):
-            candidates = await self.store.recall(tenant, collection.address, query)
+            candidates = await rehearsal.recall(self.store, tenant, collection.address, query, kept)
         return Found(candidates, query_cached=dense is not None and dense.cached)
 
     async def _rerank(

@@ -142,8 +142,11 @@ class Settings(BaseSettings):
     qdrant_shards: PositiveInt | None = Field(
         None, description="Shards of each new collection; null: as the server decides."
     )
-    qdrant_quantization: Literal["none", "int8"] = Field(
-        "none", description="Quantisation of the vectors of new collections; hits are rescored."
+    qdrant_quantization: Literal["none", "int8", "binary"] | None = Field(
+        None,
+        description="Copies of vectors that a Qdrant server keeps in memory, of a byte or a bit "
+        "for each number; whole vectors order what they find. Null: collections keep what they "
+        "have, and new ones have none.",
     )
     qdrant_prefix_dimensions: PositiveInt | None = Field(
         None,
@@ -193,7 +196,8 @@ class Settings(BaseSettings):
         """Whether the store and the queues are servers of their own.
 
         Raises:
-            ConfigurationError: Only one of the two is named.
+            ConfigurationError: Only one of the two is named, or neither, and something is asked
+                for that only a server has.
         """
         named = {"TWOFOLD_QDRANT_URL": self.qdrant_url, "TWOFOLD_REDIS_URL": self.redis_url}
         missing = [name for name, url in named.items() if not url]
@@ -203,6 +207,12 @@ class Settings(BaseSettings):
                 setting=missing[0],
                 reason=f"it is not set and {present} is; the distributed mode needs both, and "
                 "without both Twofold is one process",
+            )
+        if missing and self.qdrant_quantization not in (None, "none"):
+            raise ConfigurationError(
+                setting="TWOFOLD_QDRANT_QUANTIZATION",
+                reason="the engine inside the process scans whole vectors; quantised copies take "
+                "a Qdrant server (TWOFOLD_QDRANT_URL and TWOFOLD_REDIS_URL)",
             )
         return not missing
 

@@ -98,6 +98,8 @@ RerankStatus: TypeAlias = Literal[
 TenantName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 ApiScope: TypeAlias = Literal["read", "write", "admin"]
 RecallFusion: TypeAlias = Literal["weighted", "rrf", "dbsf"]
+Quantization: TypeAlias = Literal["int8", "binary"]
+"""What a copy of a vector keeps of each number: a byte, or its sign."""
 FusionMethod: TypeAlias = Literal["weighted", "rrf", "dbsf", "rerank"]
 
 RebuildState: TypeAlias = Literal["building", "comparing", "waiting", "switching", "done", "failed"]
@@ -427,6 +429,21 @@ class Recall(_Request):
     instruction: Instruction | None = Field(
         default=None, description="For the query's embedding; null: the collection's or model's."
     )
+    dimensions: Annotated[int, Field(ge=1, le=65_536)] | None = Field(
+        default=None,
+        description="Answer as a collection whose vectors have so few (MRL), before one is made.",
+    )
+    quantization: Quantization | None = Field(
+        default=None,
+        description="Answer as a collection whose vectors are found by such copies, and ordered by "
+        "the whole ones, before one is made.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.mode == "sparse" and (self.dimensions or self.quantization):
+            raise ValueError("'dimensions' and 'quantization' are of vectors; 'sparse' has none")
+        return self
 
 
 class Rerank(_Request):
@@ -995,6 +1012,9 @@ class Readiness(_Response):
         default_factory=list, description="What else collections may name."
     )
     reranker: str | None
+    store: Literal["embedded", "qdrant"] = Field(
+        default="embedded", description="Where vectors are: in its process, or on a Qdrant server."
+    )
     documents: dict[DocumentStatus, int] = Field(
         default_factory=dict, description="Those of the caller, in all collections."
     )

@@ -76,6 +76,17 @@ class Shelf:
         self._notes[name] = dict(body)
         self._write(folder / "collection.json", body)
 
+    def change_vectors(self, name: str, changes: Mapping[str, Body]) -> None:
+        """Note what named vectors are to have from now on."""
+        note = self.note(name)
+        for vector, change in changes.items():
+            if vector not in note["vectors"]:
+                raise Refused(400, f"Wrong input: Not existing vector name error: {vector}")
+            note["vectors"][vector] |= change
+            if change.get("quantization_config") == "Disabled":
+                del note["vectors"][vector]["quantization_config"]
+        self._write(self._path(self.name_of(name)) / "collection.json", note)
+
     def delete(self, name: str) -> bool:
         """Remove a collection and the aliases that lead to it."""
         shard = self._shards.pop(name, None)

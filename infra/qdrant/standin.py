@@ -66,6 +66,7 @@ def app(folder: Path, *, api_key: str | None = None, version: str = VERSION) -> 
             route("/collections/aliases", "POST", change_aliases, models.ChangeAliasesOperation),
             route("/collections/{name}", "GET", describe),
             route("/collections/{name}", "PUT", create, models.CreateCollection),
+            route("/collections/{name}", "PATCH", change, models.UpdateCollection),
             route("/collections/{name}", "DELETE", delete),
             route("/collections/{name}/index", "PUT", index, models.CreateFieldIndex),
             route("/collections/{name}/facet", "POST", facet, models.FacetRequest),
@@ -184,6 +185,14 @@ _PARAMS = (
 def create(shelf: Shelf, request: Request, body: Mapping[str, Any]) -> object:
     """PUT /collections/NAME."""
     shelf.create(request.path_params["name"], body)
+    return True
+
+
+def change(shelf: Shelf, request: Request, body: Mapping[str, Any]) -> object:
+    """PATCH /collections/NAME: what vectors are to have."""
+    if body.keys() != {"vectors"}:
+        raise Refused(501, "the stand-in changes named vectors, nothing else")
+    shelf.change_vectors(request.path_params["name"], body["vectors"])
     return True
 
 

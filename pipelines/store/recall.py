@@ -6,15 +6,16 @@ from typing import Literal, Protocol, TypeAlias, TypedDict
 import numpy as np
 
 from pipelines.ports import Candidate, RecallQuery, Vector
+from pipelines.quantization import OVERSAMPLING
 from pipelines.store.conditions import Clause, every, translate, visible
 from pipelines.store.records import DENSE, PREFIX, SPARSE, Payload, chunk_of
+from twofold.schema import Quantization
 
 List: TypeAlias = Literal["dense", "sparse"]
 Asked: TypeAlias = dict[List, Clause]
 
 EXPLORE = 256  # candidates that the graph search keeps; has no effect on an exact scan
-OVERSAMPLING = 2.0  # quantised vectors find so many times the limit, whole ones order them
-PREFETCH = 4  # and a prefix of the vector finds so many times the limit
+PREFETCH = 4  # a prefix of the vector finds so many times the limit
 
 
 class Hit(Protocol):
@@ -36,13 +37,20 @@ class _Found(TypedDict, total=False):
     vector: Vector
 
 
-def searches(space: str, query: RecallQuery, *, prefix: int | None = None) -> Asked:
+def searches(
+    space: str,
+    query: RecallQuery,
+    *,
+    prefix: int | None = None,
+    copies: Quantization | None = None,
+) -> Asked:
     """The searches that a query asks for; its filter works inside each of them.
 
     Args:
         space: Whose chunks.
         query: What is looked for.
         prefix: Length of the vector that the collection keeps under `PREFIX`, if it does.
+        copies: Quantised ones that find what whole vectors order, if it has such.
     """
     mine = visible(space)
     where = every(mine, translate(query.filter)) if query.filter else mine
@@ -54,7 +62,7 @@ def searches(space: str, query: RecallQuery, *, prefix: int | None = None) -> As
     }
     asked: Asked = {}
     if query.dense is not None:
-        asked["dense"] = common | _dense(query.dense, query.limit, where, prefix)
+        asked["dense"] = common | _dense(query.dense, query.limit, where, prefix, copies)
     if query.sparse is not None and query.sparse.indices:
         asked["sparse"] = common | {
             "query": {"indices": [*query.sparse.indices], "values": [*query.sparse.values]},
@@ -65,26 +73,28 @@ def searches(space: str, query: RecallQuery, *, prefix: int | None = None) -> As
     return asked
 
 
-def _dense(vector: Vector, limit: int, where: Clause, prefix: int | None) -> Clause:
+def _dense(
+    vector: Vector, limit: int, where: Clause, prefix: int | None, copies: Quantization | None
+) -> Clause:
     """Nearest by the whole vector; among those that are nearest by its beginning, if kept."""
     whole: Clause = {"query": vector.tolist(), "using": DENSE}
     if prefix is None:
-        return whole | {"params": _params(limit)}
+        return whole | {"params": _params(limit, copies)}
     first: Clause = {
         "query": vector[:prefix].tolist(),
         "using": PREFIX,
         "limit": PREFETCH * limit,
         "filter": where,
-        "params": _params(PREFETCH * limit),
+        "params": _params(PREFETCH * limit, copies),
     }
     return whole | {"prefetch": [first]}
 
 
-def _params(limit: int) -> Clause:
-    return {
-        "hnsw_ef": max(EXPLORE, limit),
-        "quantization": {"rescore": True, "oversampling": OVERSAMPLING},
-    }
+def _params(limit: int, copies: Quantization | None) -> Clause:
+    params: Clause = {"hnsw_ef": max(EXPLORE, limit)}
+    if copies is None:
+        return params
+    return params | {"quantization": {"rescore": True, "oversampling": OVERSAMPLING[copies]}}
 
 
 def union(hits: Mapping[List, Sequence[Hit]]) -> list[Candidate]:

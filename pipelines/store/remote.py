@@ -8,37 +8,52 @@ with replicas ask the majority of them.
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeAlias, cast
 from uuid import UUID
 
 from pydantic import TypeAdapter
 from qdrant_client import models
 
 from pipelines.ports import Vector
+from pipelines.quantization import QUANTILE
 from pipelines.store.conditions import Clause
 from pipelines.store.connection import AlreadyThere, Connection
 from pipelines.store.records import DENSE, INDEXES, PREFIX, SPARSE, Payload, Point, Shape
+from twofold.schema import Quantization
 
 Ordering = models.WriteOrdering
 _SCHEMA: TypeAdapter[models.PayloadSchemaParams] = TypeAdapter(models.PayloadSchemaParams)
 _PAGE = 256
+_COPIES: Mapping[Quantization, models.ScalarQuantization | models.BinaryQuantization] = {
+    "int8": models.ScalarQuantization(
+        scalar=models.ScalarQuantizationConfig(
+            type=models.ScalarType.INT8, quantile=QUANTILE, always_ram=True
+        )
+    ),
+    "binary": models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True)),
+}
+
+
+Quantized: TypeAlias = Literal["none", "int8", "binary"]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How new collections lie on the server; those that exist stay as they are.
+    """How new collections lie on the server; but for quantisation, old ones stay as they are.
 
     Attributes:
         replicas: Copies of each shard; a write succeeds when the majority has it.
         shards: None: as the server decides.
-        quantization: `int8` keeps vectors in a quarter of the memory; hits are rescored.
+        quantization: Copies of vectors that are kept in memory, a quarter (`int8`) or a 32nd part
+            (`binary`) of their size; hits are ordered by whole ones. The server makes or removes
+            them for collections that exist; None: each keeps what it has.
         prefix_dimensions: MRL: so many first dimensions find candidates, whole vectors order
             them. Only for embedders that were trained for it.
     """
 
     replicas: int = 1
     shards: int | None = None
-    quantization: Literal["none", "int8"] = "none"
+    quantization: Quantized | None = None
     prefix_dimensions: int | None = None
 
 
@@ -50,24 +65,45 @@ class RemoteCollection:
         name: On the server.
         replicas: Copies of each shard.
         prefix: Length of the vectors that it keeps for the first pass; None: it keeps none.
+        copies: Quantised ones that it has of the vectors which find; None: it has none.
     """
 
     def __init__(
-        self, connection: Connection, name: str, replicas: int, prefix: int | None = None
+        self,
+        connection: Connection,
+        name: str,
+        replicas: int,
+        prefix: int | None = None,
+        copies: Quantization | None = None,
     ) -> None:
         self.prefix = prefix
+        self.copies = copies
         self._connection = connection
         self._name = name
         self._consistency = models.ReadConsistencyType.MAJORITY if replicas > 1 else None
 
     @classmethod
-    async def open(cls, connection: Connection, name: str) -> "RemoteCollection":
-        """A collection as it was made. Raises NoSuchCollection."""
+    async def open(
+        cls, connection: Connection, name: str, quantization: Quantized | None = None
+    ) -> "RemoteCollection":
+        """A collection as it was made, but with these copies of its vectors.
+
+        The server makes or removes them in its own time, and answers meanwhile.
+
+        Raises:
+            NoSuchCollection: There is none of this name.
+        """
         info = await connection(lambda client: client.get_collection(name))
         params = info.config.params
         vectors = cast("Mapping[str, models.VectorParams]", params.vectors)
         prefix = vectors[PREFIX].size if PREFIX in vectors else None
-        return cls(connection, name, params.replication_factor or 1, prefix)
+        finding = PREFIX if prefix is not None else DENSE
+        copies = _copies_of(vectors[finding])
+        if quantization is not None and quantization != (copies or "none"):
+            change = {finding: _change_to(quantization)}
+            await connection(lambda client: client.update_collection(name, vectors_config=change))
+            copies = None if quantization == "none" else quantization
+        return cls(connection, name, params.replication_factor or 1, prefix, copies)
 
     # --- Writing ----------------------------------------------------------------------------
 
@@ -286,14 +322,9 @@ def _vectors_config(dimensions: int, layout: Layout) -> dict[str, models.VectorP
 
     Whichever finds the candidates has the graph and, if wanted, the quantised copy.
     """
-    int8 = models.ScalarQuantization(
-        scalar=models.ScalarQuantizationConfig(
-            type=models.ScalarType.INT8, quantile=0.99, always_ram=True
-        )
-    )
     finding: dict[str, Any] = {"distance": models.Distance.COSINE}
-    if layout.quantization == "int8":
-        finding |= {"quantization_config": int8, "on_disk": True}
+    if layout.quantization is not None and layout.quantization != "none":
+        finding |= {"quantization_config": _COPIES[layout.quantization], "on_disk": True}
     if layout.prefix_dimensions is None or layout.prefix_dimensions >= dimensions:
         return {DENSE: models.VectorParams(size=dimensions, **finding)}
     return {
@@ -305,6 +336,21 @@ def _vectors_config(dimensions: int, layout: Layout) -> dict[str, models.VectorP
             hnsw_config=models.HnswConfigDiff(m=0),
         ),
     }
+
+
+def _copies_of(vectors: models.VectorParams) -> Quantization | None:
+    """What a collection has; copies of other kinds are not ours."""
+    for name, config in _COPIES.items():
+        if isinstance(vectors.quantization_config, type(config)):
+            return name
+    return None
+
+
+def _change_to(quantization: Quantized) -> models.VectorParamsDiff:
+    """Whole vectors lie on the disk where copies find, and in memory where they find themselves."""
+    if quantization == "none":
+        return models.VectorParamsDiff(quantization_config=models.Disabled.DISABLED, on_disk=False)
+    return models.VectorParamsDiff(quantization_config=_COPIES[quantization], on_disk=True)
 
 
 def _filter(clause: Clause) -> models.Filter:

@@ -201,7 +201,9 @@ class ServerCatalogue:
     async def home(self, name: str) -> RemoteCollection:
         """A home, to be used. Raises NoSuchCollection."""
         if name not in self._homes:
-            self._homes[name] = await RemoteCollection.open(self._connection, self._prefix + name)
+            self._homes[name] = await RemoteCollection.open(
+                self._connection, self._prefix + name, self._layout.quantization
+            )
         return self._homes[name]
 
     def forget(self, view: View) -> None:

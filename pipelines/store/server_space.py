@@ -252,7 +252,8 @@ class RemoteSpace:
     async def recall(self, query: RecallQuery) -> list[Candidate]:
         if query.dense is not None and len(query.dense) != self.collection.dimensions:
             raise mismatch(self.collection, "another model", len(query.dense))
-        asked = searches(self._space, query, prefix=self._home.prefix)
+        home = self._home
+        asked = searches(self._space, query, prefix=home.prefix, copies=home.copies)
 
         async def read() -> list[list[models.ScoredPoint]]:
             return await self._home.query([*asked.values()])

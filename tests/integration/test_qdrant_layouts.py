@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
+from qdrant_client import models
 
 from pipelines.ports import Collection, RecallQuery, Vectors
 from pipelines.store.connection import Server
 from pipelines.store.remote import Layout
 from pipelines.store.server import QdrantStore
 from tests.support import stored
-from tests.support.qdrant_server import fresh_store
+from tests.support.qdrant_server import drop, fresh_store, unique_prefix
 from tests.support.stored import ready, row
 
 pytestmark = pytest.mark.anyio
@@ -18,6 +19,7 @@ WIDE = Collection("notes", "model-a", 64)
 LAYOUTS = {
     "plain": Layout(),
     "int8": Layout(quantization="int8"),
+    "binary": Layout(quantization="binary"),
     "prefix": Layout(prefix_dimensions=16),
     "both, in shards": Layout(quantization="int8", prefix_dimensions=16, shards=2, replicas=1),
     "prefix as long as the vector": Layout(prefix_dimensions=64),
@@ -69,3 +71,32 @@ async def test_the_layout_is_what_the_server_was_asked_for(qdrant: Server) -> No
     assert (dense.quantization_config, dense.hnsw_config.m) == (None, 0)
     assert (params.shard_number, params.replication_factor) == (2, 1)
     assert info.config.metadata == {"twofold": {"embedder": "model-a", "dimensions": 64}}
+
+
+async def test_copies_are_made_and_removed_for_a_collection_that_exists(qdrant: Server) -> None:
+    prefix = unique_prefix()
+
+    async def opened(layout: Layout) -> models.VectorParams:
+        """What the collection has once a process with this layout has looked at it."""
+        store = QdrantStore(qdrant, layout, prefix=prefix)
+        await store.ensure_collection("mine", WIDE)
+        await store.count_passages("mine", WIDE.name)
+        await store.close()
+        client = qdrant.client()
+        info = await client.get_collection(prefix + WIDE.address)
+        await client.close()
+        return info.config.params.vectors["dense"]
+
+    try:
+        assert (await opened(Layout())).quantization_config is None
+        binary = await opened(Layout(quantization="binary"))
+        assert isinstance(binary.quantization_config, models.BinaryQuantization)
+        assert binary.on_disk
+        int8 = await opened(Layout(quantization="int8", prefix_dimensions=16))
+        assert int8.quantization_config.scalar.type == "int8"
+        kept = await opened(Layout())
+        assert kept.quantization_config == int8.quantization_config
+        none = await opened(Layout(quantization="none"))
+        assert (none.quantization_config, none.on_disk) == (None, False)
+    finally:
+        await drop(qdrant, prefix)

@@ -268,3 +268,28 @@ async def test_an_option_out_of_bounds_is_refused(
 ) -> None:
     response = await client.post("/search", json={"query": "dough", **wrong})
     assert response.status_code == 422
+
+
+async def test_vectors_that_cannot_be_tried_are_refused_with_a_reason(
+    client: httpx.AsyncClient,
+) -> None:
+    for recall, said in (
+        ({"dimensions": 32}, "vectors of words-64 have 64 and no other"),
+        ({"dimensions": 65}, "vectors of 'default' have 64; only fewer can be tried"),
+        ({"dimensions": 64, "mode": "sparse"}, "'sparse' has none"),
+        ({"quantization": "int8", "mode": "sparse"}, "'sparse' has none"),
+    ):
+        refused = await client.post("/search", json={"query": "rye", "recall": recall})
+        assert refused.status_code == 422, refused.text
+        assert said in refused.json()["error"]["message"]
+
+
+async def test_copies_of_a_byte_give_the_order_of_whole_vectors_also_where_results_spread(
+    client: httpx.AsyncClient,
+) -> None:
+    for options in ({}, {"diversity": 0.5}, {"group_by_document": 1}):
+        whole = await search(client, "sticky rye dough", **options)
+        tried = await search(
+            client, "sticky rye dough", recall={"quantization": "int8", "dimensions": 64}, **options
+        )
+        assert ids(tried) == ids(whole)

@@ -36,6 +36,14 @@ def test_one_server_without_the_other_is_refused_by_the_name_of_what_is_missing(
         _ = read_settings().distributed
 
 
+def test_copies_of_vectors_are_refused_where_no_server_would_keep_them(monkeypatch):
+    monkeypatch.setenv("TWOFOLD_QDRANT_QUANTIZATION", "int8")
+    with pytest.raises(ConfigurationError, match="take a Qdrant server"):
+        _ = read_settings().distributed
+    monkeypatch.setenv("TWOFOLD_QDRANT_QUANTIZATION", "none")
+    assert not read_settings().distributed
+
+
 def test_a_secret_may_lie_in_a_file_and_is_never_shown(monkeypatch, tmp_path: Path):
     (tmp_path / "twofold_redis_url").write_text(f"{REDIS}\n")
     monkeypatch.setenv("TWOFOLD_SECRETS_DIR", str(tmp_path))

@@ -135,6 +135,12 @@ def tune(
         "twofold.env"
     ),
     collection: Collection = None,
+    dimensions: Annotated[
+        str, typer.Option(help="Shorter vectors to try: auto, none, or numbers as 512,256.")
+    ] = "auto",
+    quantization: Annotated[
+        str, typer.Option(help="Copies of vectors to try: auto, none, or int8,binary.")
+    ] = "auto",
     as_json: AsJson = False,
     synthetic: Annotated[
         int | None,
@@ -145,14 +151,18 @@ def tune(
     seed: Seed = 0,
     url: Url = None,
 ) -> None:
-    """Choose lists, depth and weight for a time budget by cross-validation on your own questions.
+    """Choose lists, depth, weight and vectors for a time budget, on your own questions.
+
+    By cross-validation: what is chosen on some of the questions is judged by the others.
 
     Writes a file of settings that a server reads when TWOFOLD_SETTINGS_FILE names it.
     """
     from twofold.evaluation.prepare import Source, prepare, require_extra
     from twofold.evaluation.server import serving
+    from twofold.evaluation.smaller import Wanted
 
     require_extra("ir_measures")
+    wanted = Wanted.parse(dimensions, quantization)
     judgements = Source(source, collection, split, qrels, (), synthetic, seed).plan()
     session = context.obj
     session.url = url or session.url
@@ -166,6 +176,7 @@ def tune(
             session.err,
             budget_ms=budget_ms,
             percentile=percentile,
+            wanted=wanted,
             seed=seed,
             made_at=datetime.now(UTC),
         )

@@ -125,8 +125,7 @@ class Evaluation:
             )
 
     def _difference(self, second: Values, first: Values) -> Difference:
-        found = compare(self._values(second), self._values(first), seed=self.seed)
-        return Difference(mean=found.difference, low=found.low, high=found.high, p=found.p)
+        return Difference.of(compare(self._values(second), self._values(first), seed=self.seed))
 
     def _values(self, values: Values) -> list[float]:
         """nDCG@10 of each query, always in the same order."""

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from twofold.evaluation.latency import Latency
 from twofold.evaluation.moves import Moved, Moves
+from twofold.evaluation.significance import Comparison
 from twofold.evaluation.verdict import Kind
 
 Stage: TypeAlias = Literal["dense", "bm25", "first", "rerank", "fused", "run"]
@@ -21,6 +22,11 @@ class Difference(BaseModel):
     low: float
     high: float
     p: float
+
+    @classmethod
+    def of(cls, found: Comparison) -> "Difference":
+        """For the report."""
+        return cls(mean=found.difference, low=found.low, high=found.high, p=found.p)
 
 
 class Row(BaseModel):

@@ -124,7 +124,7 @@ def tune(table: Table, costs: Costs, default: Choice, *, budget_ms: float, seed:
             f"judge by; tuning needs {2 * FOLDS} at least, and 100 to tell anything",
         )
     fitting = _fitting(table, costs, budget_ms)
-    search = _Search(table, costs, default, _parts(size, seed))
+    search = _Search(table, costs, default, parts_of(size, seed))
     every = range(size)
     held_out, folds = search.held_out(fitting)
     base = table[default]
@@ -196,7 +196,8 @@ class _Search:
         return scores, folds
 
 
-def _parts(size: int, seed: int) -> list[list[int]]:
+def parts_of(size: int, seed: int) -> list[list[int]]:
+    """Numbers of the queries, divided by chance into FOLDS parts."""
     queries = list(range(size))
     random.Random(seed).shuffle(queries)  # noqa: S311 - nothing is secret about it
     return [queries[start::FOLDS] for start in range(FOLDS)]

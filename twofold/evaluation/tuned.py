@@ -15,9 +15,11 @@ from twofold.evaluation.grid import DEPTHS, LIMITS, Choice, Table, choices, scor
 from twofold.evaluation.prepare import Prepared
 from twofold.evaluation.report import MAIN, Difference, Server
 from twofold.evaluation.settings_file import file_text, settings_of
-from twofold.evaluation.significance import Comparison
+from twofold.evaluation.shrunk import VectorsReport, shrunk
+from twofold.evaluation.shrunk import rendered as rendered_vectors
+from twofold.evaluation.smaller import Wanted
 from twofold.evaluation.terminal import difference
-from twofold.evaluation.tune import FOLDS, Costs, Decision, described, tune
+from twofold.evaluation.tune import FOLDS, Costs, Decision, described, parts_of, tune
 from twofold.evaluation.wording import counted, decimal
 from twofold.progress import bars
 from twofold.render import plain
@@ -75,6 +77,7 @@ class TuneReport(BaseModel):
     best_by_depth: list[Candidate]
     folds: list[str]
     grid: int = Field(description="Choices that were compared.")
+    vectors: VectorsReport
     settings: dict[str, str]
     notes: list[str]
     server: Server
@@ -94,6 +97,9 @@ class TuneReport(BaseModel):
         if self.synthetic:
             yield "SYNTHETIC QUERIES: nobody asked them."
         yield self.sentence
+        yield self.vectors.sentence
+        if self.vectors.command:
+            yield f"A collection is made so by: {self.vectors.command}"
         yield (
             f"Measured with {self.server.embedder} and {self.server.reranker}; another model, "
             "other documents or another machine want another tuning."
@@ -107,6 +113,7 @@ def tuned(
     *,
     budget_ms: float,
     percentile: float,
+    wanted: Wanted,
     seed: int,
     made_at: datetime,
 ) -> TuneReport:
@@ -118,11 +125,13 @@ def tuned(
         console: For the progress.
         budget_ms: What a search may take.
         percentile: At which it may.
+        wanted: Smaller vectors that are to be tried.
         seed: Of everything that is drawn by chance.
         made_at: Now.
 
     Raises:
-        InvalidRequest: Nothing fits the budget, or the queries are too few.
+        InvalidRequest: Nothing fits the budget, the queries are too few, or the model has no
+            vectors of a length that was named.
     """
     defaults = ready.defaults
     default = Choice.default(defaults.method, defaults.depth if defaults.reranks else 0)
@@ -137,6 +146,15 @@ def tuned(
         table = scores(observations, ready.relevant, grid, partial(progress.advance, task))
     costs = Costs.of((each.timed for each in observations if each.timed), percentile)
     tuning = tune(table, costs, default, budget_ms=budget_ms, seed=seed)
+    vectors = shrunk(
+        client,
+        ready,
+        console,
+        choice=tuning.chosen,
+        wanted=wanted,
+        parts=parts_of(len(observations), seed),
+        seed=seed,
+    )
     shown = _Shown(table, costs, budget_ms)
     synthetic = ready.judgements.synthetic
     return TuneReport(
@@ -153,13 +171,14 @@ def tuned(
         default=shown(default),
         held_out=round(tuning.held_out, 4),
         default_score=round(tuning.default_score, 4),
-        against_default=_difference(tuning.against_default),
-        reranking=_difference(tuning.reranking) if tuning.reranking else None,
+        against_default=Difference.of(tuning.against_default),
+        reranking=Difference.of(tuning.reranking) if tuning.reranking else None,
         best_by_depth=shown.best_by_depth(),
         folds=[described(choice) for choice in tuning.folds],
         grid=len(grid),
-        settings=settings_of(tuning.chosen),
-        notes=ready.notes,
+        vectors=vectors,
+        settings={**settings_of(tuning.chosen), **vectors.settings},
+        notes=[*ready.notes, *vectors.notes],
         server=ready.server(client),
         seed=seed,
         made_at=made_at,
@@ -222,6 +241,8 @@ def _parts(report: TuneReport) -> Iterator[RenderableType]:
         )
     yield Text()
     yield _by_depth(report)
+    yield Text()
+    yield from rendered_vectors(report.vectors)
     for note in report.notes:
         yield Text(f"Note: {plain(note)}", style="dim")
 
@@ -240,7 +261,3 @@ def _by_depth(report: TuneReport) -> Display:
             Text("" if each.fits else "over the budget", style="dim"),
         )
     return table
-
-
-def _difference(found: Comparison) -> Difference:
-    return Difference(mean=found.difference, low=found.low, high=found.high, p=found.p)

@@ -56,6 +56,7 @@ async def ready(parts: Parts, caller: AnyCaller, response: Response) -> Readines
         embedder=default,
         other_embedders=[name for name in parts.embedders.names if name != default],
         reranker=parts.reranker.model,
+        store="qdrant" if parts.settings.distributed else "embedded",
         documents=dict(documents) if state["store"] == OK else {},
         workers=await workers_of(parts.parts) if caller else {},
     )
