@@ -37,6 +37,9 @@ Split: TypeAlias = Annotated[
 Qrels: TypeAlias = Annotated[
     Path | None, typer.Option(help="Judgements of TREC, beside topics.", show_default=False)
 ]
+HtmlFile: TypeAlias = Annotated[
+    Path | None, typer.Option("--html", help="Write a report as a page here.", show_default=False)
+]
 Seed: TypeAlias = Annotated[int, typer.Option(help="Of everything that is drawn by chance.")]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -48,9 +51,7 @@ def evaluate(
     depths: Annotated[
         str, typer.Option(help="Candidates of the second stage; the default's is added.")
     ] = "10,20,50",
-    html: Annotated[
-        Path | None, typer.Option(help="Write a report with plots here.", show_default=False)
-    ] = None,
+    html: HtmlFile = None,
     as_json: AsJson = False,
     synthetic: Annotated[
         int | None,
@@ -141,6 +142,7 @@ def tune(
     quantization: Annotated[
         str, typer.Option(help="Copies of vectors to try: auto, none, or int8,binary.")
     ] = "auto",
+    html: HtmlFile = None,
     as_json: AsJson = False,
     synthetic: Annotated[
         int | None,
@@ -181,6 +183,11 @@ def tune(
             made_at=datetime.now(UTC),
         )
     output.write_text(report.settings_file(), "utf-8")
+    if html is not None:
+        from twofold.evaluation.tuned_html import page
+
+        html.write_text(page(report), "utf-8")
+        session.err.print(f"Written: {html}", style="dim")
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     else:

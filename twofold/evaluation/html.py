@@ -6,62 +6,13 @@ from html import escape
 from twofold.evaluation.plots import by_depth, by_latency
 from twofold.evaluation.report import MAIN, QueryRow, Report, Row
 from twofold.evaluation.terminal import concerned, difference
+from twofold.evaluation.webpage import cell, page_of, synthetic, table
 from twofold.evaluation.wording import counted, decimal, signed
-
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --dim: #777; --up: #15803d; --down: #b91c1c }
-@media (prefers-color-scheme: dark) { :root { --dim: #999; --up: #4ade80; --down: #f87171 } }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2.5rem }
-.verdict { font-size: 1.2rem; border-left: 4px solid; padding: .4rem 1rem; margin: 1rem 0 }
-.helps { border-color: var(--up) } .hurts { border-color: var(--down) }
-.synthetic { border: 2px dashed #a21caf; padding: .5rem 1rem }
-.dim, figcaption, th { color: var(--dim) } .up { color: var(--up) } .down { color: var(--down) }
-.wide { overflow-x: auto }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line) }
-th { font-weight: 500; white-space: nowrap }
-th:first-child, td:first-child { text-align: left }
-.ways { font-size: .9em } .ways td { white-space: nowrap }
-td.text { overflow-wrap: anywhere; min-width: 16rem } tr.default { font-weight: 700 }
-th button { all: unset; cursor: pointer } th button::after { content: " ↕" }
-th button:focus-visible { outline: 2px solid }
-.plots { display: flex; flex-wrap: wrap; gap: 1rem } figure { flex: 1 1 24rem; margin: 0 }
-svg { width: 100%; height: auto }
-"""
-
-_SCRIPT = """
-for (const button of document.querySelectorAll("th button")) {
-  button.addEventListener("click", () => {
-    const cell = button.closest("th"), body = cell.closest("table").tBodies[0];
-    const at = cell.cellIndex, up = cell.ariaSort === "descending";
-    const value = row => row.cells[at].dataset.value ?? row.cells[at].textContent;
-    const order = (a, b) => isNaN(a - b) ? a.localeCompare(b) : a - b;
-    const rows = [...body.rows].sort((a, b) => order(value(a), value(b)) * (up ? 1 : -1));
-    for (const other of cell.parentNode.cells) other.ariaSort = null;
-    cell.ariaSort = up ? "ascending" : "descending";
-    body.append(...rows);
-  });
-}
-"""
 
 
 def page(report: Report) -> str:
     """The whole page."""
-    title = f"Does reranking help? {report.name}"
-    return "\n".join(
-        (
-            '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">',
-            '<meta name="viewport" content="width=device-width">',
-            f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
-            f"<h1>{escape(title)}</h1>",
-            *_parts(report),
-            f"<script>{_SCRIPT}</script></body></html>\n",
-        )
-    )
+    return page_of(f"Does reranking help? {report.name}", _parts(report))
 
 
 def _parts(report: Report) -> Iterator[str]:
@@ -71,8 +22,7 @@ def _parts(report: Report) -> Iterator[str]:
         f"{counted(report.documents, 'document')} in the collection “{escape(report.collection)}”, "
         f"{report.made_at:%Y-%m-%d %H:%M} UTC</p>"
     )
-    if report.synthetic:
-        yield f'<p class="synthetic"><b>Synthetic.</b> {escape(report.synthetic)}.</p>'
+    yield from synthetic(report.synthetic)
     verdict = report.verdict
     yield f'<p class="verdict {verdict.kind.replace(" ", "-")}">{escape(verdict.sentence)}</p>'
     yield _figures(report)
@@ -103,10 +53,10 @@ def _figures(report: Report) -> str:
 def _ways(report: Report) -> str:
     heads = ["", *report.rows[0].measures, f"{MAIN} against the first stage", "p50 ms", "p95 ms"]
     rows = (
-        f'<tr class="{"default" if row.default else ""}">{"".join(map(_cell, _way(row)))}</tr>'
+        f'<tr class="{"default" if row.default else ""}">{"".join(map(cell, _way(row)))}</tr>'
         for row in report.rows
     )
-    return f'<div class="ways">{_table(heads, rows)}</div>'
+    return f'<div class="ways">{table(heads, rows)}</div>'
 
 
 def _way(row: Row) -> Iterator[str]:
@@ -145,14 +95,14 @@ def _extremes(heading: str, report: Report, query_ids: list[str]) -> Iterator[st
 
 def _queries(rows: Iterable[QueryRow]) -> str:
     heads = ["query", "first stage", "both stages", "difference", "relevant"]
-    return _table(heads, map(_query, rows), sortable=True)
+    return table(heads, map(_query, rows), sortable=True)
 
 
 def _query(row: QueryRow) -> str:
     return (
-        f'<tr><td class="text">{escape(row.text)}</td>{_cell(decimal(row.first))}'
-        f"{_cell(decimal(row.both))}"
-        f'<td data-value="{row.difference:.4f}">{_signed(row)}</td>{_cell(len(row.documents))}</tr>'
+        f'<tr><td class="text">{escape(row.text)}</td>{cell(decimal(row.first))}'
+        f"{cell(decimal(row.both))}"
+        f'<td data-value="{row.difference:.4f}">{_signed(row)}</td>{cell(len(row.documents))}</tr>'
     )
 
 
@@ -173,17 +123,6 @@ def _how(report: Report) -> str:
         *report.notes,
     ]
     return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
-
-
-def _table(heads: Iterable[str], rows: Iterable[str], *, sortable: bool = False) -> str:
-    cells = (f"<button>{escape(head)}</button>" if sortable else escape(head) for head in heads)
-    head = "".join(f'<th scope="col">{cell}</th>' for cell in cells)
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return f'<div class="wide">{table}</div>'
-
-
-def _cell(value: object) -> str:
-    return f"<td>{escape(str(value))}</td>"
 
 
 def _signed(row: QueryRow) -> str:

@@ -8,8 +8,6 @@ judged by the others; unless it will do there as well, vectors stay as they are.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from twofold.evaluation.significance import Comparison, bootstrap, compare
 from twofold.evaluation.smaller import Kept
 from twofold.evaluation.verdict import FEWEST, WORTH
@@ -70,10 +68,10 @@ def _smallest(
     scores: Mapping[Kept, Sequence[float]], whole: Kept, queries: Sequence[int], seed: int
 ) -> Kept:
     """The smallest that will do on some queries; of equal sizes the longest vectors."""
-    base = np.array(scores[whole])[list(queries)]
+    base = scores[whole]
     smaller = [kept for kept in scores if kept.size < whole.size]
     for kept in sorted(smaller, key=lambda kept: (kept.size, -kept.dimensions)):
-        differences = np.array(scores[kept])[list(queries)] - base
-        if not differences.any() or will_do(*bootstrap(differences, seed=seed)):
+        differences = [scores[kept][query] - base[query] for query in queries]
+        if not any(differences) or will_do(*bootstrap(differences, seed=seed)):
             return kept
     return whole

@@ -69,16 +69,18 @@ def randomisation(differences: NDArray[np.float64], *, seed: int = 0) -> float:
     return (extreme + 1) / (SAMPLES + 1)
 
 
-def bootstrap(differences: NDArray[np.float64], *, seed: int = 0) -> tuple[float, float]:
+def bootstrap(
+    differences: NDArray[np.float64] | Sequence[float], *, seed: int = 0
+) -> tuple[float, float]:
     """The interval that holds the mean in 95 of 100 such sets of queries.
 
     The percentiles of the means of SAMPLES sets that are drawn from the queries with replacement
     (Efron, 1979; Sakai, "Evaluating evaluation metrics based on the bootstrap", SIGIR 2006).
     """
     rng = np.random.default_rng(seed)
-    size = len(differences)
+    known, size = np.asarray(differences, dtype=np.float64), len(differences)
     means = np.concatenate(
-        [differences[rng.integers(0, size, (count, size))].mean(axis=1) for count in _blocks()]
+        [known[rng.integers(0, size, (count, size))].mean(axis=1) for count in _blocks()]
     )
     low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2])
     return float(low), float(high)

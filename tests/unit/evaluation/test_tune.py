@@ -2,7 +2,9 @@
 
 import json
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
+from html import escape
 from pathlib import Path
 
 import httpx
@@ -267,6 +269,18 @@ def test_smaller_vectors_that_lose_nothing_are_chosen_and_how_they_are_made_is_s
     assert vectors.trials[2].against_whole.p < 0.05
     assert any("embedded store scans whole vectors" in note for note in report.notes)
     assert "QUANTIZATION" not in file
+
+
+def test_a_page_says_the_same_and_needs_nothing_from_outside(tune, tmp_path):
+    page = tmp_path / "tuned.html"
+    server = Server(right, weight=0.6, depth=20, shortest=64, blind=[Kept(64)])
+    report, file = tune(server, "--budget-ms", "500", "--html", str(page))
+    text = page.read_text("utf-8")
+    for shown in (report.sentence, report.vectors.sentence, report.vectors.command, file):
+        assert escape(shown) in text
+    assert '<tr class="default"><td>128 dimensions</td><td>512</td>' in text
+    assert "default-src &#x27;none&#x27;" in text
+    assert not re.search(r"(src|href)=|https?://(?!localhost|127)", text)
 
 
 def test_copies_are_tried_and_set_where_a_qdrant_server_keeps_the_vectors(tune):
