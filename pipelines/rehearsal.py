@@ -8,8 +8,8 @@ smaller vectors would make of them is computed:
     quantised          of the nearest, those that copies of a byte or a bit would find; whole
                        vectors then order, as they do in a store that has such copies
 
-Passages that no such pool holds are not found by it. It is so much larger than what is wanted
-that a test on made-up vectors finds the same as a scan of all.
+Copies of a bit find much that is not near, and it takes the places of what is. What they find is
+nearly what is nearest to the signs of the query, so that is looked at as well.
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ from pipelines.quantization import found_by_copies
 from twofold.errors import InvalidRequest
 from twofold.schema import Quantization, Recall
 
-POOL, QUANTISED_POOL = 4, 10
-"""Passages that are looked at for each that is wanted."""
-LARGEST_POOL = 4_000
+POOL, SIGNS = 4, 20
+"""Passages that are looked at for each that is wanted: near to the query, and to its signs."""
+LARGEST = 4_000
 
 
 class Smaller(NamedTuple):
@@ -34,11 +34,6 @@ class Smaller(NamedTuple):
 
     dimensions: int
     quantization: Quantization | None
-
-    def pool(self, limit: int) -> int:
-        """Passages of which the nearest are looked for."""
-        times = QUANTISED_POOL if self.quantization else POOL
-        return max(limit, min(times * limit, LARGEST_POOL))
 
 
 def smaller(recall: Recall, collection: Collection, embedder: EmbedderFacts) -> Smaller | None:
@@ -66,15 +61,24 @@ async def recall(
     """The first stage, as `Store.recall` or as it would be with smaller vectors."""
     if kept is None or query.dense is None:
         return await store.recall(tenant, collection, query)
-    pool = replace(
+    near = replace(
         query,
         dense=beginning(query.dense, kept.dimensions),
-        limit=kept.pool(query.limit),
+        limit=min(POOL * query.limit, LARGEST),
         vectors=True,
     )
-    found = await store.recall(tenant, collection, pool)
-    dense = nearest(found, query.dense, query.limit, kept)
-    return union(dense, _best_words(found, query.limit), kept)
+    pool = await store.recall(tenant, collection, near)
+    listed = [each for each in pool if each.dense is not None]
+    if kept.quantization == "binary":
+        alike = replace(
+            near,
+            dense=beginning(signs(query.dense), kept.dimensions),
+            sparse=None,
+            limit=min(SIGNS * query.limit, LARGEST),
+        )
+        listed += await store.recall(tenant, collection, alike)
+    dense = nearest(listed, query.dense, query.limit, kept)
+    return union(dense, _best_words(pool, query.limit), kept)
 
 
 def union(
@@ -93,22 +97,28 @@ def union(
 
 
 def beginning(vector: Vector, dimensions: int) -> Vector:
-    """The vector with zeros after so many numbers: [d] float32, unit length."""
+    """The beginning of a vector with zeros behind: [d] float32, unit length."""
     whole: Vector = np.zeros_like(vector)
     whole[:dimensions] = shortened(vector, dimensions)
     return whole
+
+
+def signs(vector: Vector) -> Vector:
+    """What copies of a bit keep of a vector: [d] float32, unit length."""
+    kept: Vector = np.where(vector > 0, 1, -1).astype(np.float32)
+    return kept / np.float32(np.sqrt(len(vector)))
 
 
 def nearest(pool: Sequence[Candidate], query: Vector, limit: int, kept: Smaller) -> list[Candidate]:
     """Those of a pool that smaller vectors would find, with the cosines that these have.
 
     Args:
-        pool: With whole vectors; what no list of vectors holds does not count.
+        pool: With whole vectors; what is in it twice counts once.
         query: [d] float32, unit length, whole.
         limit: How many at most.
         kept: How vectors would be kept.
     """
-    listed = [each for each in pool if each.dense is not None]
+    listed = list({each.chunk.id: each for each in pool}.values())
     if not listed:
         return []
     vectors = np.array([_shortened(each, kept.dimensions) for each in listed], dtype=np.float32)

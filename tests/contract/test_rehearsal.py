@@ -1,5 +1,6 @@
 """A search with smaller vectors finds what a collection with such vectors does, in any store."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from pipelines import rehearsal
 from pipelines.dimensions import shortened
 from pipelines.ports import Candidate, Collection, RecallQuery, Store, Vectors
+from pipelines.quantization import found_by_copies
 from pipelines.rehearsal import Smaller
 from tests.support import stored
 from tests.support.stored import ready, row
@@ -19,7 +21,7 @@ SHORT = Collection("short", "model-a", 16)
 TEXTS = [f"text {number} of {number % 7}" for number in range(120)]
 
 
-async def fill(store: Store, collection: Collection) -> None:
+async def fill(store: Store, collection: Collection, texts: Sequence[str] = TEXTS) -> None:
     await store.ensure_collection("mine", collection)
     document = row(collection=collection.name)
     await store.put_documents("mine", [document])
@@ -28,10 +30,10 @@ async def fill(store: Store, collection: Collection) -> None:
             shortened(stored.dense_of(text, WHOLE.dimensions), collection.dimensions),
             stored.sparse_of(text),
         )
-        for text in TEXTS
+        for text in texts
     ]
-    await store.stage_chunks("mine", document, stored.chunks_of(document, TEXTS), vectors)
-    assert await store.publish("mine", ready(document, len(TEXTS)))
+    await store.stage_chunks("mine", document, stored.chunks_of(document, texts), vectors)
+    assert await store.publish("mine", ready(document, len(texts)))
 
 
 def scores(candidates: list[Candidate]) -> dict[str, tuple[float | None, float | None]]:
@@ -69,3 +71,20 @@ async def test_copies_of_a_byte_find_the_nearest_and_give_them_their_own_cosines
     np.testing.assert_allclose(
         [tried[text][0] for text in tried], [whole[text][0] for text in tried], atol=1e-5
     )
+
+
+async def test_copies_of_a_bit_lose_about_as_much_as_a_scan_of_all_of_them(store: Store) -> None:
+    texts = [f"passage {number}" for number in range(500)]
+    await fill(store, WHOLE, texts)
+    vectors = np.array([stored.dense_of(text, 64) for text in texts])
+    scanned, tried = [], []
+    for number in range(25):
+        query = stored.dense_of(f"query {number}", 64)
+        near = {texts[place] for place in np.argsort(-(vectors @ query))[:5]}
+        places = found_by_copies(vectors, query, 5, "binary")
+        scanned.append(len(near & {texts[place] for place in places}))
+        asked, smaller = RecallQuery(query, None, limit=5), Smaller(64, "binary")
+        found = scores(await rehearsal.recall(store, "mine", WHOLE.name, asked, smaller))
+        tried.append(len(near & found.keys()))
+    assert sum(scanned) < 0.8 * 5 * 25  # so that something is compared
+    assert sum(tried) == pytest.approx(sum(scanned), abs=0.1 * 5 * 25)

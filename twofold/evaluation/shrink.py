@@ -1,8 +1,9 @@
 """Choose the smallest vectors that lose nothing, and judge the choice by other queries. Pure.
 
 Smaller vectors will do on some queries where a loss that anybody would notice can be ruled out,
-and where that there is a loss cannot be told. As in `tune.py`, what was chosen on some queries is
-judged by the others; unless it will do there as well, vectors stay as they are.
+and where that there is a loss at all cannot be told, or is next to nothing. As in `tune.py`, what
+was chosen on some queries is judged by the others; unless it will do there as well, vectors stay
+as they are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 from twofold.evaluation.significance import Comparison, bootstrap, compare
 from twofold.evaluation.smaller import Kept
+from twofold.evaluation.tune import TIE
 from twofold.evaluation.verdict import FEWEST, WORTH
 
 
@@ -60,8 +62,8 @@ def shrink(
 
 
 def will_do(low: float, high: float) -> bool:
-    """Whether an interval of differences rules out a loss of WORTH, and does not show a loss."""
-    return low > -WORTH and high >= 0
+    """Whether an interval of differences rules out a loss of WORTH, and shows none above TIE."""
+    return low > -WORTH and high >= -TIE
 
 
 def _smallest(

@@ -397,6 +397,12 @@ def test_a_loss_that_these_queries_cannot_rule_out_keeps_vectors_as_they_are():
     assert shrink({**scores, short: [0.9] + [1.0] * 39}, whole, parts_of(40, 0)).kept == short
 
 
+def test_a_loss_that_is_sure_and_next_to_nothing_costs_no_memory():
+    whole, short, shorter = Kept(64), Kept(32), Kept(16)
+    scores = {whole: [1.0] * 40, short: [0.9999] * 40, shorter: [0.995] * 40}
+    assert shrink(scores, whole, parts_of(40, 0)).kept == short
+
+
 def test_too_few_queries_say_nothing_about_vectors():
     scores = {Kept(64): [1.0] * 19, Kept(32): [1.0] * 19}
     assert shrink(scores, Kept(64), parts_of(19, 0)).kept == Kept(64)
