@@ -553,6 +553,18 @@ def test_a_rebuild_is_begun_watched_given_up_and_switched(
         assert client.collection("anew").chunk_tokens == 30
 
 
+def test_where_there_is_no_collection_the_page_says_how_there_will_be_one(
+    watched: Callable[..., Page],
+) -> None:
+    page = watched()
+    page.route("**/collections", lambda route: route.fulfill(json={"collections": []}))
+    page.get_by_role("link", name="Server").click()
+    expect(page.locator("#collections-none")).to_contain_text("The first upload makes one")
+    page.unroute("**/collections")
+    expect(page.locator("#collections-none")).to_be_hidden()
+    expect(listed(page, "bread")).to_be_visible()
+
+
 def test_the_focus_stays_where_it_is_while_a_rebuild_goes_on(
     watched: Callable[..., Page],
 ) -> None:

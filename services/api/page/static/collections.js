@@ -2,7 +2,7 @@
 
 import { collectionPath, get, post, remove } from "./api.js";
 import { confirmed } from "./dialogs.js";
-import { button, byId, el, fill, say, trouble } from "./dom.js";
+import { button, byId, el, fill, say, show, trouble } from "./dom.js";
 import { askForSettings } from "./settings.js";
 import { counted } from "./text.js";
 
@@ -45,6 +45,7 @@ export class Collections {
   /** Draw them. Where nothing has changed nothing is touched. */
   draw(collections, embedders) {
     this.#embedders = embedders;
+    show(byId("collections-none"), !collections.length);
     const before = this.#shown;
     if (JSON.stringify(before) === JSON.stringify(collections)) return;
     this.#shown = collections;
@@ -154,7 +155,10 @@ export class Collections {
   }
 
   async #delete({ name, documents }) {
-    const loss = `Its ${counted(sum(documents), "document")} and all passages are removed. This cannot be undone.`;
+    const held = sum(documents);
+    const loss = held
+      ? `Its ${counted(held, "document")} and all passages are removed. This cannot be undone.`
+      : "It holds no documents.";
     if (!(await confirmed(`Delete the collection ${name}?`, loss, "Delete"))) return;
     await this.#act(() => remove(collectionPath(name)), `${name} is deleted.`);
     this.page.changed();
@@ -226,7 +230,8 @@ function story(rebuild) {
 /** How the old and the new passages answered, in a sentence. */
 export function compared({ queries, overlap_10: overlap, old, new: after }) {
   const same = `${counted(queries, "question")}: ${Math.round(overlap * 100)} % of the first ten documents are the same`;
-  const gain = old && after && `nDCG@10 ${old.ndcg_10.toFixed(3)} before, ${after.ndcg_10.toFixed(3)} after`;
+  const gain =
+    old && after && `nDCG@10 ${old.ndcg_10.toFixed(3)} before, ${after.ndcg_10.toFixed(3)} after`;
   return `${[same, gain].filter(Boolean).join("; ")}.`;
 }
 
