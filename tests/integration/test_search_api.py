@@ -198,6 +198,7 @@ async def test_readiness_names_the_models_and_counts_documents(client: httpx.Asy
     ready = (await client.get("/readyz")).json()
     assert ready["ready"] is True
     assert (ready["embedder"], ready["reranker"]) == ("words-64", "overlap")
+    assert ready["store"] == "embedded"
     assert ready["documents"] == {"ready": len(TEXTS)}
 
 

@@ -84,7 +84,9 @@ def serves(topology: Up, client: Client) -> None:
     """Uploads become ready, and a question is answered by both stages."""
     accepted = client.add_files(DOCUMENTS, wait=START_S)
     assert {each.status for each in accepted.documents} == {"ready"}, topology.said()
-    assert client.ready().workers == {"embedder": 1, "reranker": 1, "ingestion": 1}
+    readiness = client.ready()
+    assert readiness.workers == {"embedder": 1, "reranker": 1, "ingestion": 1}
+    assert readiness.store == "qdrant"
     for each in QUESTIONS[:3]:
         answer = client.search(each["question"], deadline_ms=DEADLINE_MS)
         assert answer.rerank.status == "applied", f"{answer.rerank.reason}\n{topology.said()}"

@@ -16,10 +16,13 @@ from twofold.errors import InvalidRequest
 from twofold.evaluation.grid import CUT, Choice, ndcg
 from twofold.evaluation.observe import DEADLINE_MS
 from twofold.evaluation.prepare import Prepared
+from twofold.evaluation.wording import counted
 from twofold.schema import Quantization, Recall, SearchRequest
 
 FEWEST_DIMENSIONS = 64
 """Below which nothing is tried unless somebody names it."""
+FEWEST_PASSAGES: dict[Quantization, int] = {"int8": 2_000, "binary": 4_000}
+"""Below which copies find a tenth of all passages or more for lists of 100, and so lose nothing."""
 COPIES: tuple[Quantization, ...] = get_args(Quantization)
 _BITS: dict[Quantization | None, int] = {None: 32, "int8": 8, "binary": 1}
 
@@ -83,7 +86,8 @@ class Plan:
         Raises:
             InvalidRequest: It has no vectors of a length that was named.
         """
-        whole = client.collection(ready.collection).dimensions
+        collection = client.collection(ready.collection)
+        whole = collection.dimensions
         lengths, notes = [whole], list[str]()
         if wanted.dimensions == "auto":
             shorter, why = _halves(client, ready, whole)
@@ -103,6 +107,13 @@ class Plan:
                 )
         else:
             copies = list(wanted.quantization)
+        small = [copy for copy in copies if collection.passages < FEWEST_PASSAGES[copy]]
+        if small:
+            notes.append(
+                f"Not tried: {', '.join(small)}. Of {counted(collection.passages, 'passage')} such "
+                "copies find a tenth or more for any query, so that they cannot lose much yet."
+            )
+        copies = [copy for copy in copies if copy not in small]
         trials = [Kept(each, copy) for each in lengths for copy in (None, *copies)]
         return cls(trials, qdrant, notes)
 

@@ -166,6 +166,7 @@ COLLECTION = {
     "dimensions": WHOLE,
     "chunk_tokens": 200,
     "language": "english",
+    "passages": 4_000,
 }
 
 
@@ -300,6 +301,17 @@ def test_copies_that_were_named_are_tried_and_not_set_where_no_server_keeps_them
     assert (chosen.dimensions, chosen.quantization) == (256, "int8")
     assert "\nTWOFOLD_QDRANT" not in file
     assert any("take a Qdrant server" in note for note in report.notes)
+
+
+def test_copies_are_not_tried_on_so_few_passages_that_they_find_them_all(tune, monkeypatch):
+    monkeypatch.setitem(COLLECTION, "passages", 3_999)
+    report, file = tune(Server(right, weight=0.6, depth=20, store="qdrant"), "--budget-ms", "500")
+    assert {each.quantization for each in report.vectors.trials} == {None, "int8"}
+    assert any("Not tried: binary. Of 3,999 passages" in note for note in report.notes)
+    monkeypatch.setitem(COLLECTION, "passages", 1_999)
+    report, file = tune(Server(right, weight=0.6, depth=20, store="qdrant"), "--budget-ms", "500")
+    assert report.vectors.trials == []
+    assert "QUANTIZATION" not in file
 
 
 def test_vectors_stay_as_they_are_where_smaller_ones_lose(tune):
