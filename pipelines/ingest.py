@@ -143,7 +143,9 @@ class Ingest:
         known = await self.store.vectors_by_sha256(*work.where)
         new = {each.sha256: each.passage for each in chunks if each.sha256 not in known}
         hashes, passages = list(new), list(new.values())
-        await work.advance(status="embedding", progress=PARSED)
+        work.enter(status="embedding", progress=PARSED)
+        if len(new) > BATCH:
+            await work.advance()
         for start in range(0, len(new), BATCH):
             batch = slice(start, start + BATCH)
             made = await maker.vectors(passages[batch])
@@ -171,9 +173,9 @@ class Ingest:
 
     async def _tidy(self, work: Work) -> None:
         """Remove the files of what nobody can see any more."""
-        async for key in self.blobs.keys(keys.folder(*work.where)):
-            if keys.is_left_behind(key, work.tenant, work.row):
-                await self.blobs.delete(key)
+        there = [key async for key in self.blobs.keys(keys.folder(*work.where))]
+        for key in keys.left_behind(there, work.tenant, work.row):
+            await self.blobs.delete(key)
 
     async def _failed(self, work: Work, code: str, message: str, *, again: bool = True) -> None:
         final = not again or work.row.attempts >= self.attempts

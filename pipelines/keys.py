@@ -15,7 +15,9 @@ parsers may have changed since those of another were extracted.
 """
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import UUID, uuid5
 
 from pipelines.ports import Collection, plain_name
@@ -25,6 +27,7 @@ NAMESPACE = UUID("6f0d2a52-6a0e-5c53-9d0b-3f3f3c1a7a11")
 """Namespace of every uuid that Twofold derives."""
 
 
+@lru_cache(4_096)
 def derived_uuid(*parts: str | int) -> str:
     """A uuid5 over the parts; different tuples never collide by concatenation."""
     return str(uuid5(NAMESPACE, "\x1f".join(f"{len(str(part))}:{part}" for part in parts)))
@@ -78,17 +81,23 @@ def is_identity(key: str, document: Document, version: int | None) -> bool:
     return _kind(key) == "document" and _stamp(key) == (version, _time(document.created_at))
 
 
-def is_left_behind(key: str, tenant: str, document: Document) -> bool:
-    """Whether a file is of no use once the row's version has been published.
+def left_behind(keys: Iterable[str], tenant: str, document: Document) -> list[str]:
+    """Those of a document's files that are of no use once the row's version has been published.
 
-    It belongs to an earlier version, or to an upload that wanted to be this one and was refused.
+    They belong to an earlier version, or to an upload that wanted to be this one and was refused.
     """
-    version, time = _stamp(key)
-    if time != _time(document.created_at) or version > document.version:
-        return False
-    if version == document.version and _kind(key) == "text":
-        return False  # of another generation
-    return key not in {identity(tenant, document), original(tenant, document)}
+    time = _time(document.created_at)
+    used = {identity(tenant, document), original(tenant, document)}
+
+    def is_left(key: str) -> bool:
+        version, stamped = _stamp(key)
+        if stamped != time or version > document.version:
+            return False
+        if version == document.version and _kind(key) == "text":
+            return False  # of another generation
+        return key not in used
+
+    return [key for key in keys if is_left(key)]
 
 
 def _of_upload(kind: str, tenant: str, document: Document) -> str:

@@ -64,6 +64,10 @@ class Work:
         """
         await self._write(self._store.touch_document, self._changed(change))
 
+    def enter(self, **change: Unpack[Change]) -> None:
+        """Note progress for the next write: what is over before the next sign of life needs none."""
+        self.row = self._changed(change)
+
     async def publish(self, **change: Unpack[Change]) -> None:
         """Switch searches over to this version, whole and durably.
 

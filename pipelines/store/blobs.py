@@ -1,6 +1,7 @@
 """Files in a local folder."""
 
 import asyncio
+import os
 import re
 import shutil
 from collections.abc import AsyncIterator, Mapping
@@ -60,9 +61,11 @@ class LocalBlobs:
         root = self._path(parent) if parent else self._folder
         return [
             key
-            for path in root.rglob("*")
-            if not path.name.startswith(TEMPORARY) and path.is_file()
-            if (key := path.relative_to(self._folder).as_posix()).startswith(prefix)
+            for folder, _, names in os.walk(root)
+            for place in [Path(folder).relative_to(self._folder)]
+            for name in names
+            if not name.startswith(TEMPORARY)
+            and (key := (place / name).as_posix()).startswith(prefix)
         ]
 
     def _path(self, key: str) -> Path:
