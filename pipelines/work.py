@@ -65,7 +65,7 @@ class Work:
         await self._write(self._store.touch_document, self._changed(change))
 
     def enter(self, **change: Unpack[Change]) -> None:
-        """Note progress for the next write: what is over before the next sign of life needs none."""
+        """Note progress for the next sign of life to write; what is over before needs no write."""
         self.row = self._changed(change)
 
     async def publish(self, **change: Unpack[Change]) -> None:

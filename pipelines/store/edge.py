@@ -2,12 +2,11 @@
 
 The engine holds the GIL in every call, so handing its calls to another thread would free nobody:
 the `async` methods make them inline. They take 0.1 to 5 ms. What they write is durable when the
-engine's log is synced, once per upload and once per published document, see `wal`. `optimize`,
-which takes minutes, runs in a child process before a shard is opened, see `hnsw`.
+engine's log is synced, see `wal`: a thread does that, once for all who wait for it, see `commits`.
+`optimize`, which takes minutes, runs in a child process before a shard is opened, see `hnsw`.
 
-One lock makes what takes several operations look like one to every thread of the process. What
-`publish` does in several operations is one after a crash as well: the row is marked first, and
-`open` carries on with every row that still has its mark.
+One lock makes what takes several operations look like one to every thread of the process. Here is
+the lock, and which generation an address means; what is done in it is in `edge_space`.
 """
 
 import logging
@@ -15,7 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Self, cast
+from typing import Self
 
 from pipelines.ports import (
     Candidate,
@@ -33,32 +32,20 @@ from pipelines.store.catalogue import Entry, place_of
 from pipelines.store.commits import Commits
 from pipelines.store.conditions import (
     Clause,
-    below,
-    chunks_of,
     every,
     match,
-    none,
-    rows,
-    visible,
     within,
 )
 from pipelines.store.durable import require_space
 from pipelines.store.edge_catalogue import EdgeCatalogue, Place
+from pipelines.store.edge_space import EdgeSpace, resume
 from pipelines.store.lock import FolderLock
-from pipelines.store.recall import searches, union
 from pipelines.store.records import Payload
 from pipelines.store.rules import (
     UNFINISHED,
     check_name,
     in_order,
-    is_done,
-    live_now,
-    mismatch,
     oldest_first,
-    parse_cursor,
-    refused_of,
-    same_upload,
-    with_live,
 )
 from pipelines.store.shard import Shard
 from twofold.errors import CollectionNotFound, DocumentNotFound
@@ -66,7 +53,6 @@ from twofold.schema import Document, DocumentStatus
 
 log = logging.getLogger(__name__)
 
-PUBLISHING = "publishing"
 LARGE = 200_000  # chunks that an exact scan still goes through in a few hundredths of a second
 BATCH = 256  # points between two looks at the free space
 
@@ -114,7 +100,7 @@ class EdgeStore:
             )
             store = cls(folder, lock, catalogue, reserve_bytes=reserve_bytes)
             for shard in catalogue.homes():
-                store._resume(shard)
+                resume(shard)
                 store._warn_if_large(shard)
         except BaseException:
             lock.release()
@@ -140,7 +126,7 @@ class EdgeStore:
 
     async def get_collection(self, tenant: str, collection: str) -> Collection:
         with self._lock:
-            return self._at(tenant, collection).kept.collection
+            return self._at(tenant, collection).collection
 
     async def list_collections(self, tenant: str) -> list[Collection]:
         with self._lock:
@@ -214,8 +200,8 @@ class EdgeStore:
         self._require_space(self._reserve_bytes)
         return entry.reserved(collection, self._catalogue.find_home(entry, collection))
 
-    def _at(self, tenant: str, address: str) -> Place:
-        return self._catalogue.at(tenant, address)
+    def _at(self, tenant: str, address: str) -> EdgeSpace:
+        return _space(self._catalogue.at(tenant, address), address)
 
     # --- The ledger -------------------------------------------------------------------------
 
@@ -231,48 +217,26 @@ class EdgeStore:
         [address] = {document.collection for document in documents}
 
         def put(flushed: set[Shard]) -> set[str]:
-            shard, space, _ = self._at(tenant, address)
+            at = self._at(tenant, address)
             self._require_space(self._reserve_bytes)
-            stored = {each.id: _row(shard, space, each) for each in documents}
-            refused = refused_of(stored, known)
-            shard.upsert(
-                [
-                    records.row_point(space, with_live(document, stored[document.id]))
-                    for document in documents
-                    if document.id not in refused
-                ]
-            )
-            flushed.add(shard)
-            return refused
+            flushed.add(at.shard)
+            return at.put_documents(documents, known)
 
         return await self._commits(put)
 
     async def touch_document(self, tenant: str, document: Document) -> bool:
         with self._lock, suppress(CollectionNotFound):
-            shard, space, _ = self._at(tenant, document.collection)
-            stored = _row(shard, space, document)
-            if same_upload(stored, document) and not is_done(stored):
-                self._require_space(self._reserve_bytes // 4)
-                shard.upsert([records.row_point(space, with_live(document, stored))])
-                return True
+            self._require_space(self._reserve_bytes // 4)
+            return self._at(tenant, document.collection).touch_document(document)
         return False
 
     async def get_document(self, tenant: str, collection: str, document_id: str) -> Document:
         with self._lock:
-            shard, space, _ = self._at(tenant, collection)
-            payload = shard.get(records.row_id(space, document_id))
-        if payload is None:
-            raise DocumentNotFound(document_id=document_id, collection=plain_name(collection))
-        return records.row_of(payload, collection)
+            return self._at(tenant, collection).get_document(document_id)
 
     async def find_by_sha256(self, tenant: str, collection: str, sha256: str) -> list[Document]:
         with self._lock:
-            shard, space, _ = self._at(tenant, collection)
-            found = [
-                records.row_of(payload, collection)
-                for payload in shard.payloads(every(rows(space), match("sha256", sha256)))
-            ]
-        return sorted(found, key=lambda document: (document.created_at, document.id))
+            return self._at(tenant, collection).find_by_sha256(sha256)
 
     async def list_documents(
         self,
@@ -283,24 +247,16 @@ class EdgeStore:
         cursor: str | None = None,
         limit: int = 100,
     ) -> DocumentPage:
-        start = parse_cursor(cursor) if cursor is not None else None
         with self._lock:
-            shard, space, _ = self._at(tenant, collection)
-            where = every(rows(space), match("status", *status)) if status else rows(space)
-            page, following = shard.page(where, start=start, limit=limit)
-        documents = [records.row_of(payload, collection) for payload in page]
-        return DocumentPage(documents, following.hex if following else None)
+            return self._at(tenant, collection).list_documents(status, cursor, limit)
 
     async def count_documents(self, tenant: str, collection: str) -> dict[DocumentStatus, int]:
         with self._lock:
-            shard, space, _ = self._at(tenant, collection)
-            counts = shard.count_by("status", rows(space))
-        return cast("dict[DocumentStatus, int]", counts)
+            return self._at(tenant, collection).count_documents()
 
     async def count_passages(self, tenant: str, collection: str) -> int:
         with self._lock:
-            shard, space, _ = self._at(tenant, collection)
-            return shard.count(visible(space))
+            return self._at(tenant, collection).count_passages()
 
     async def unfinished(self) -> AsyncIterator[tuple[str, Document]]:
         where = every(match("kind", "document"), match("status", *UNFINISHED))
@@ -315,19 +271,21 @@ class EdgeStore:
                 yield tenant, records.row_of(payload, address)
 
     async def delete_document(self, tenant: str, collection: str, document_id: str) -> Document:
-        def delete(flushed: set[Shard]) -> Payload | None:
-            *others, asked = self._catalogue.places(tenant, collection)
+        def delete(flushed: set[Shard]) -> Document | None:
+            *others, asked = [
+                _space(place, collection) for place in self._catalogue.places(tenant, collection)
+            ]
             self._require_space(self._reserve_bytes // 4)
-            payload = asked.shard.get(records.row_id(asked.space, document_id))
-            for shard, space, _ in [*others, asked] if payload else others:
-                shard.delete(every(match("space", space), match("document", document_id)))
-                flushed.add(shard)
-            return payload
+            row = asked.find(document_id)
+            for at in [*others, asked] if row else others:
+                at.delete_document(document_id)
+                flushed.add(at.shard)
+            return row
 
-        payload = await self._commits(delete)
-        if payload is None:
+        row = await self._commits(delete)
+        if row is None:
             raise DocumentNotFound(document_id=document_id, collection=plain_name(collection))
-        return records.row_of(payload, collection)
+        return row
 
     # --- Chunks -----------------------------------------------------------------------------
 
@@ -335,69 +293,31 @@ class EdgeStore:
         self, tenant: str, collection: str, document_id: str
     ) -> dict[str, Vectors]:
         with self._lock:
-            shard, space, _ = self._at(tenant, collection)
-            return dict(
-                records.vectors_of(record.payload or {}, record.vector)
-                for record in shard.records(chunks_of(space, document_id), vectors=True)
-            )
+            return self._at(tenant, collection).vectors_by_sha256(document_id)
 
     async def stage_chunks(
         self, tenant: str, document: Document, chunks: Sequence[Chunk], vectors: Sequence[Vectors]
     ) -> None:
-        pairs = list(zip(chunks, vectors, strict=True))
-        for start in range(0, len(pairs), BATCH):
+        for start in range(0, len(chunks), BATCH):
+            part = slice(start, start + BATCH)
             # The lock is taken anew for each batch, so that searches come in between.
             with self._lock, suppress(CollectionNotFound):
-                shard, space, _ = self._at(tenant, document.collection)
-                if not same_upload(_row(shard, space, document), document):
-                    return
                 self._require_space(self._reserve_bytes)
-                points = [
-                    records.chunk_point(space, document, *pair)
-                    for pair in pairs[start : start + BATCH]
-                ]
-                shard.upsert(points, over=every(match("kind", "staged")))
+                at = self._at(tenant, document.collection)
+                at.stage_chunks(document, chunks[part], vectors[part])
 
     async def publish(self, tenant: str, document: Document) -> bool:
-        document = live_now(document)
-
         def publish(flushed: set[Shard]) -> bool:
-            shard, space, _ = self._at(tenant, document.collection)
+            at = self._at(tenant, document.collection)
             self._require_space(self._reserve_bytes // 4)
-            stored = _row(shard, space, document)
-            current = same_upload(stored, document)
-            if current and not is_done(stored):
-                shard.upsert([records.row_point(space, document, PUBLISHING)])
-                self._switch(shard, space, document)
-            elif not current:
-                mine = match("upload", records.upload_of(document))
-                shard.delete(every(chunks_of(space, document.id), mine, match("kind", "staged")))
-            flushed.add(shard)
-            self._warn_if_large(shard)
-            return current
+            flushed.add(at.shard)
+            published = at.publish(document)
+            self._warn_if_large(at.shard)
+            return published
 
         with suppress(CollectionNotFound):
             return await self._commits(publish)
         return False
-
-    def _switch(self, shard: Shard, space: str, document: Document) -> None:
-        """Make the chunks of a marked row the visible ones; repeated, it changes nothing more.
-
-        What goes goes first, so that whatever happens in between no search sees two versions.
-        """
-        chunks = chunks_of(space, document.id)
-        upload = match("upload", records.upload_of(document))
-        shard.delete(every(chunks, none(every(upload, below("ordinal", document.chunks)))))
-        shard.set_payload(chunks, {"kind": "chunk"})
-        shard.upsert([records.row_point(space, document)])
-
-    def _resume(self, shard: Shard) -> None:
-        """Carry on with what was being published when the process ended."""
-        marked = every(match("kind", "document"), match("facts", PUBLISHING))
-        for payload in list(shard.payloads(marked)):
-            space = str(payload["space"])
-            self._switch(shard, space, records.row_of(payload, place_of(space)[1]))
-        shard.sync()
 
     async def get_chunks(self, tenant: str, collection: str, document_id: str) -> list[Chunk]:
         return in_order(self._visible(tenant, collection, match("document", document_id)))
@@ -416,17 +336,11 @@ class EdgeStore:
 
     def _visible(self, tenant: str, collection: str, where: Clause) -> list[Payload]:
         with self._lock:
-            shard, space, _ = self._at(tenant, collection)
-            return list(shard.payloads(every(visible(space), where)))
+            return self._at(tenant, collection).visible(where)
 
     async def recall(self, tenant: str, collection: str, query: RecallQuery) -> list[Candidate]:
         with self._lock:
-            shard, space, kept = self._at(tenant, collection)
-            if query.dense is not None and len(query.dense) != kept.collection.dimensions:
-                raise mismatch(kept.collection, "another model", len(query.dense))
-            requests = searches(space, query)
-            answers = shard.query(list(requests.values())) if requests else []
-        return union(dict(zip(requests, answers, strict=True)))
+            return self._at(tenant, collection).recall(query)
 
     # --- The rest ---------------------------------------------------------------------------
 
@@ -459,7 +373,5 @@ class EdgeStore:
             )
 
 
-def _row(shard: Shard, space: str, document: Document) -> Document | None:
-    """The row that is there for a document, as its own address has it."""
-    payload = shard.get(records.row_id(space, document.id))
-    return records.row_of(payload, document.collection) if payload else None
+def _space(place: Place, address: str) -> EdgeSpace:
+    return EdgeSpace(place.shard, place.space, place.kept.collection, address)
