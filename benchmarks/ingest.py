@@ -3,8 +3,8 @@
 Two kinds of documents: abstracts that make two or three passages each, where the yardstick is our
 own embedder on the very passages that the pipeline embeds, and short texts of one passage each,
 where it is also `SentenceTransformer.encode` with the same weights. Each round takes documents that
-nobody has seen, and each contestant in turn. The pipeline does all that an upload is: files and
-ledger rows that survive a power loss, a confined child for the parser, passages, vectors, BM25.
+nobody has seen, and each contestant in turn. The pipeline does all that an upload of texts is:
+files and ledger rows that survive a power loss, passages, vectors, BM25.
 
     python benchmarks/ingest.py [--rounds 5] [--abstracts 80] [--texts 256]
 """
