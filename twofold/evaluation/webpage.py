@@ -14,7 +14,7 @@ h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2.5rem }
 .helps { border-color: var(--up) } .hurts { border-color: var(--down) }
 .synthetic { border: 2px dashed #a21caf; padding: .5rem 1rem }
 .dim, figcaption, th { color: var(--dim) } .up { color: var(--up) } .down { color: var(--down) }
-.wide { overflow-x: auto }
+.wide { overflow-x: auto } pre { white-space: pre-wrap }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line) }
 th { font-weight: 500; white-space: nowrap }
