@@ -19,7 +19,7 @@ T = TypeVar("T")
 Change: TypeAlias = Callable[[set[Shard]], T]
 """Called with the lock held; adds the shards that are to be flushed before its answer counts."""
 
-TOGETHER = 64
+TOGETHER = 16
 """Changes behind which a flush comes at the latest: searches wait for the lock meanwhile."""
 
 
