@@ -99,8 +99,8 @@ fuzz: .venv/.test ## 50,000 requests made up from the OpenAPI document; ARGS="--
 fuzz-parse: .venv/.test ## thousands of damaged files of each format through the sandbox
 	@$(BIN)/python benchmarks/fuzz.py
 
-bench-quality: .venv/.test ## B9: nDCG@10 of every stage on the collections in ../shared
-	@$(BIN)/python benchmarks/quality.py
+bench-quality: .venv/.test ## B9: nDCG@10 of every stage on the collections in ../shared; ARGS="scifact xquad/en:de --every 2" for a part
+	@$(BIN)/python benchmarks/quality.py $(ARGS)
 
 bench-search: .venv/.test ## B7: latency of /search and the share of each stage
 	@$(BIN)/python benchmarks/search.py

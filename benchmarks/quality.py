@@ -5,8 +5,8 @@ embedded, put into the embedded store and searched through `pipelines.search`. A
 where its best passage does. The models are those that TWOFOLD_EMBEDDER and TWOFOLD_RERANKER name.
 
 Each question is asked once as users do, and once widely; all stages, and the fusions that
-`loo.py` chooses among, are then computed from the scores of the wide answer. What was measured
-stays in the results, so that a run of some collections adds to those of others.
+`leave_one_out.py` chooses among, are then computed from the scores of the wide answer. What was
+measured stays in the results, so that a run of some collections adds to those of others.
 
     python benchmarks/quality.py [NAMES...] [--every N]     scifact xquad/de xquad/en:zh ...
 
@@ -74,11 +74,17 @@ console = Console()
 
 @dataclass(frozen=True)
 class Judged:
-    """A collection with the questions that somebody judged."""
+    """A collection with the questions that somebody judged.
+
+    Attributes:
+        queries: Those that are asked.
+        total: How many there are.
+    """
 
     name: str
     parsed: dict[str, Parsed]
     queries: dict[str, str]
+    total: int
     qrels: list[Qrel]
 
     @classmethod
@@ -94,11 +100,13 @@ class Judged:
         qrels = [Qrel(query, doc, int(gain)) for query, doc, gain in map(str.split, rows)]
         relevant = {qrel.query_id for qrel in qrels if qrel.relevance > 0}
         texts = {row["_id"]: row["text"] for row in _rows(queries / "queries.jsonl")}
-        kept = [query for query in texts if query in relevant][::every]
+        answerable = [query for query in texts if query in relevant]
+        kept = answerable[::every]
         return cls(
             name=name,
             parsed={row["_id"]: _parsed(row) for row in _rows(documents / "corpus.jsonl")},
             queries={query: texts[query] for query in kept},
+            total=len(answerable),
             qrels=[qrel for qrel in qrels if qrel.query_id in set(kept)],
         )
 
@@ -120,6 +128,7 @@ def main(
         "embedder": models.embedder.name,
         "reranker": models.reranker.name if models.reranker else None,
         "trust": repr(fuse.TRUST),
+        "grid": [str(each) for each in GRID],
         "profile": str(models.reranker.profile) if models.reranker else None,
     }
     for name in found:
@@ -161,6 +170,7 @@ async def judge(judged: Judged, models: Models) -> Row:
         "documents": len(judged.parsed),
         "passages": chunks,
         "queries": len(judged.queries),
+        "judged": judged.total,
         **{stage: measured(judged, runs[stage]) for stage in STAGES},
         "search_p50_ms": round(statistics.median(milliseconds), 1),
         "machine": machine(),
