@@ -4,8 +4,8 @@
     ranked = rank_fused(recalled, outcome, profile=reranker.profile, fusion=request.fusion)
 
 Everything here is pure. Scores of different origin become comparable by min-max normalisation
-over the candidates of one query, and a list counts by how far its best score stands out from its
-last; on the collections of `make bench-quality` sums of such scores rank better than reciprocal
+over the candidates of one query, and a list counts by how far its best score stands out from the
+others; on the collections of `make bench-quality` sums of such scores rank better than reciprocal
 ranks do. Equal scores are ordered by chunk id, so that the same
 candidates give the same order, whatever order they come in.
 """
@@ -29,7 +29,7 @@ DECIMALS = 6
 Floats: TypeAlias = NDArray[np.float64]
 
 
-TRUST = Trust(dense=2.0, sparse=5.5, sparse_weight=1.0)
+TRUST = Trust(dense=2.0, sparse=4.5, sparse_weight=1.0)
 """Found by `make bench-quality`. Lists that stand out fully count alike: a BM25 list does where a
 rare word is in few passages, a name in another language or a number, and then it is nearly always
 right. Where all share words of the query, its list loses its say faster than that of cosines."""
@@ -164,17 +164,18 @@ def _weighted_lists(dense: Floats, sparse: Floats, trust: Trust) -> Floats:
 
 
 def contrast(scores: ArrayLike) -> float:
-    """How far the best of a list stands out: 1 - lowest / greatest, in 0..1; NaN is left out.
+    """How far the best of a list stands out: 1 - mean / greatest, in 0..1; NaN is left out.
 
     Zero is what a passage gets that has nothing to do with the query, for a cosine and for BM25,
-    so a list whose last score is near its best one cannot tell its candidates apart: the cosines
-    of a model that does not know the language, or BM25 where all share the same common words.
+    so a list whose scores are all near its best one cannot tell its candidates apart: the cosines
+    of a model that does not know the language, or BM25 where all share the same common words. The
+    mean rather than the lowest, so that one word in most passages is not taken for a rare one.
     Score dispersion as a sign of a list's quality: Shtok, Kurland, Carmel, Raiber and Markovits,
     "Predicting Query Performance by Query-Drift Estimation", TOIS 2012.
     """
     values = np.asarray(scores, dtype=np.float64)
-    low, high = np.nanmin(values), np.nanmax(values)
-    return float(np.clip(1 - low / high, 0.0, 1.0)) if high > 0 else 0.0
+    mean, high = np.nanmean(values), np.nanmax(values)
+    return float(np.clip(1 - mean / high, 0.0, 1.0)) if high > 0 else 0.0
 
 
 def fused_scores(
@@ -222,7 +223,7 @@ def recall_formula(mode: RecallMode, fusion: RecallFusion) -> str:
     return (
         "(a * min_max(dense) + b * min_max(bm25)) / (a + b), "
         f"a = contrast(dense)^{TRUST.dense:g}, b = {factor}contrast(bm25)^{TRUST.sparse:g}, "
-        "contrast = 1 - lowest / greatest"
+        "contrast = 1 - mean / greatest"
     )
 
 

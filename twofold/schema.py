@@ -630,7 +630,7 @@ class Timings(_Response):
 class Trust(_Response):
     """What both lists of the first stage count beside each other in a weighted sum.
 
-    A list counts by a power of its contrast, 1 - lowest / greatest: how far its best stands out.
+    A list counts by a power of its contrast, 1 - mean / greatest: how far its best stands out.
     """
 
     dense: float = Field(description="The power for cosines.")

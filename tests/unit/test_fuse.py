@@ -67,36 +67,38 @@ def fuse(
 
 
 def test_both_lists_are_stretched_over_0_to_1_and_weighed_by_their_contrast():
-    # dense 0.4 0.6 0.8 -> 0 0.5 1, contrast 1 - 0.4 / 0.8 = 0.5, squared 0.25
-    # sparse 2 8 10 -> 0 0.75 1, contrast 1 - 2 / 10 = 0.8, to the power of 5.5 0.2931
-    a, b = 0.25, 0.8**5.5
-    scores = recall_scores([0.8, 0.6, 0.4], [2.0, 10.0, 8.0])
-    np.testing.assert_allclose(scores, np.array([a, 0.5 * a + b, 0.75 * b]) / (a + b))
+    # dense 0.4 0.6 0.8 -> 0 0.5 1, contrast 1 - 0.6 / 0.8 = 0.25
+    # sparse 2 8 11 -> 0 2/3 1, contrast 1 - 7 / 11 = 4 / 11
+    a, b = 0.25**2, (4 / 11) ** 4.5
+    scores = recall_scores([0.8, 0.6, 0.4], [2.0, 11.0, 8.0])
+    np.testing.assert_allclose(scores, np.array([a, 0.5 * a + b, 2 / 3 * b]) / (a + b))
 
 
 def test_what_is_missing_from_a_list_counts_as_its_lowest():
-    a, b = 0.25, 0.5**5.5
+    a, b = 0.25**2, 0.25**4.5
     scores = recall_scores([0.8, 0.4, NAN], [NAN, 10.0, 5.0])
     np.testing.assert_allclose(scores, [a / (a + b), b / (a + b), 0])
 
 
 def test_the_one_chunk_that_has_the_word_gains_by_it():
     # The BM25 list is shorter than the dense one: it is complete, and the rest has BM25 0.
-    scores = recall_scores([0.8, 0.7, 0.4], [NAN, 3.0, NAN])
-    np.testing.assert_allclose(scores, [0.25 / 1.25, (0.75 * 0.25 + 1) / 1.25, 0])
+    scores = recall_scores([0.8, 0.6, 0.4], [NAN, 3.0, NAN])
+    a, b = 0.25**2, (2 / 3) ** 4.5  # 1 - 1 / 3
+    np.testing.assert_allclose(scores, [a / (a + b), (0.5 * a + b) / (a + b), 0])
 
 
 def test_a_weak_match_in_a_complete_list_keeps_its_part():
     scores = recall_scores([0.8, 0.6, 0.4], [8.0, 2.0, NAN])
-    np.testing.assert_allclose(scores, [1, (0.5 * 0.25 + 0.25 * 1) / 1.25, 0])
+    a, b = 0.25**2, (7 / 12) ** 4.5  # 1 - (10 / 3) / 8
+    np.testing.assert_allclose(scores, [1, (0.5 * a + 0.25 * b) / (a + b), 0])
 
 
 @pytest.mark.parametrize(
     ("scores", "expected"),
     [
-        ([0.9, 0.6, 0.3], 2 / 3),
+        ([0.9, 0.6, 0.3], 1 / 3),
         ([0.5, 0.5], 0.0),
-        ([0.4, NAN, -0.1], 1.0),
+        ([0.4, NAN, -0.4], 1.0),
         ([-0.1, -0.3], 0.0),
         ([7.0], 0.0),
     ],

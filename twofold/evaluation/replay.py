@@ -166,8 +166,8 @@ def _known(
 
 def _contrast(scores: Sequence[float | None]) -> float:
     known = [score for score in scores if score is not None]
-    low, high = min(known), max(known)
-    return min(1.0, max(0.0, 1 - low / high)) if high > 0 else 0.0
+    mean, high = math.fsum(known) / len(known), max(known)
+    return min(1.0, max(0.0, 1 - mean / high)) if high > 0 else 0.0
 
 
 def _min_max(scores: Sequence[float]) -> list[float]:
