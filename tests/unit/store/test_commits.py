@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.store.commits import Commits
+from pipelines.store.commits import TOGETHER, Commits
 from pipelines.store.records import Shape
 from pipelines.store.shard import Shard
 
@@ -44,11 +44,11 @@ async def test_changes_that_wait_are_made_in_order_behind_one_flush(shard: Count
     with lock:  # the disk is at work
         waiting = [
             asyncio.create_task(commits(lambda flushed, n=number: change(n, flushed)))
-            for number in range(20)
+            for number in range(TOGETHER)
         ]
         await asyncio.sleep(0.05)
         assert made == []
-    assert await asyncio.gather(*waiting) == made == list(range(20))
+    assert await asyncio.gather(*waiting) == made == list(range(TOGETHER))
     # The first one may have been taken before the others came.
     assert shard.flushes <= 2
     commits.close()
