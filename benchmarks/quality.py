@@ -255,7 +255,8 @@ def draw(rows: Mapping[str, Row], path: Path) -> None:
     for place, stage in enumerate(STAGES):
         lefts = [index + place * width for index in range(len(rows))]
         axes.bar(lefts, [row[stage] for row in rows.values()], width, label=stage)
-    axes.set_xticks([index + 0.4 - width / 2 for index in range(len(rows))], list(rows))
+    places = [index + 0.4 - width / 2 for index in range(len(rows))]
+    axes.set_xticks(places, list(rows), rotation=45, ha="right")
     axes.set_ylabel(str(MEASURE))
     axes.legend(ncols=len(STAGES), loc="upper center", bbox_to_anchor=(0.5, 1.14), frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
