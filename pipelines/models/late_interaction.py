@@ -6,22 +6,26 @@ model was not trained for it, so rare pieces, which say more, weigh more, and co
 passage are left out.
 
 The states of a passage are kept, in a bounded memory, from when they were last made: at ingestion,
-if this process embedded the passage, or when it first was a candidate.
+if this process embedded the passage, or when it first was a candidate. Those of a query are kept
+likewise, so that a search encodes it once for both stages.
 """
 
 import hashlib
 import string
 from collections.abc import Iterable, Mapping, Sequence
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
-import torch.nn.functional as F  # noqa: N812 - the name that everybody knows
+from cachetools import LRUCache
 
 from pipelines.models.minilm import NAME, MiniLm, Tokens
 from pipelines.models.state_cache import StateCache, States
 from pipelines.ports import Pairs, PairScores, RerankProfile, Vector
 
 CACHE_BYTES = 512_000_000
+QUERY_BYTES = 8_000_000
+"""For the queries asked last; one of ten words takes about 20,000."""
 FIRST_CHARACTER = 999
 """Id of "!" in BERT's vocabulary; what is below is special or unused."""
 FIRST_WORD = 1996
@@ -41,6 +45,11 @@ class Query(NamedTuple):
     vectors: Vector
     weights: Vector
 
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in a cache."""
+        return self.vectors.nbytes + self.weights.nbytes
+
 
 class LateInteractionReranker:
     """Scores in 0..1 that depend on the pair alone.
@@ -59,6 +68,10 @@ class LateInteractionReranker:
     def __init__(self, model: MiniLm, *, cache_bytes: int = CACHE_BYTES) -> None:
         self._model = model
         self._cache = StateCache(cache_bytes)
+        self._queries: LRUCache[str, Query] = LRUCache(
+            min(QUERY_BYTES, cache_bytes), getsizeof=lambda query: query.size
+        )
+        self._lock = Lock()
         self._weights = piece_weights(model.vocabulary)
 
     @property
@@ -75,11 +88,11 @@ class LateInteractionReranker:
         return self.score_batch([Pairs(query, passages, instruction)])[0].scores
 
     def score_batch(self, batch: Sequence[Pairs]) -> list[PairScores]:
-        queries = self._queries([pairs.query for pairs in batch])
+        queries = self._looking([pairs.query for pairs in batch])
         states = self._states(passage for pairs in batch for passage in pairs.passages)
         return [
-            pair_scores(query, [states[passage] for passage in pairs.passages])
-            for query, pairs in zip(queries, batch, strict=True)
+            pair_scores(queries[pairs.query], [states[passage] for passage in pairs.passages])
+            for pairs in batch
         ]
 
     def remember(self, passage: str, tokens: Tokens, vectors: Vector) -> States:
@@ -96,13 +109,31 @@ class LateInteractionReranker:
         self._cache.put(key_of(passage), states)
         return states
 
-    def _queries(self, texts: Sequence[str]) -> list[Query]:
-        tokens = self._model.tokenize(texts)
-        queries = {
-            index: Query(F.normalize(rows, dim=-1).numpy(), shares(self._weights[each.ids]))
-            for index, each, rows in self._model.token_states(tokens)
-        }
-        return [queries[index] for index in range(len(texts))]
+    def remember_query(self, query: str, tokens: Tokens, vectors: Vector) -> Query:
+        """Keep what a query looks for until it is asked for; callable by any thread.
+
+        Args:
+            query: The text.
+            tokens: As of `remember`.
+            vectors: As of `remember`.
+        """
+        units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        made = Query(units, shares(self._weights[tokens.ids]))
+        with self._lock:
+            if made.size <= self._queries.maxsize:
+                self._queries[query] = made
+        return made
+
+    def _looking(self, texts: Iterable[str]) -> dict[str, Query]:
+        """What queries look for, remembered or made now."""
+        with self._lock:
+            kept = {text: self._queries.get(text) for text in set(texts)}
+        queries = {text: each for text, each in kept.items() if each is not None}
+        missing = [text for text, each in kept.items() if each is None]
+        for index, tokens, rows in self._model.token_states(self._model.tokenize(missing)):
+            text = missing[index]
+            queries[text] = self.remember_query(text, tokens, rows.numpy())
+        return queries
 
     def _states(self, passages: Iterable[str]) -> dict[str, States]:
         """States of passages, remembered or made now."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -44,6 +44,9 @@ class Tokens(NamedTuple):
 
     ids: list[int]
     truncated: bool
+
+
+Told: TypeAlias = Callable[[str, Tokens, Vector], object]
 
 
 class MiniLm:
@@ -107,6 +110,7 @@ class MiniLmEmbedder:
     Attributes:
         model: Weights and tokenizer, for whoever shares them.
         on_passage: Told of every passage: text, tokens, token states [tokens, dimensions].
+        on_query: Told the same of every query.
     """
 
     name = NAME
@@ -116,7 +120,8 @@ class MiniLmEmbedder:
     def __init__(self, model: MiniLm) -> None:
         self.model = model
         self.dimensions = model.dimensions
-        self.on_passage: Callable[[str, Tokens, Vector], object] | None = None
+        self.on_passage: Told | None = None
+        self.on_query: Told | None = None
 
     @property
     def tokenizer_json(self) -> str:
@@ -124,14 +129,12 @@ class MiniLmEmbedder:
 
     def embed_queries(self, texts: Sequence[str], *, instruction: str | None = None) -> Vector:
         del instruction  # the model was not trained with any
-        return self._embed(texts, None)
+        return self._embed(texts, self.on_query)
 
     def embed_passages(self, texts: Sequence[str]) -> Vector:
         return self._embed(texts, self.on_passage)
 
-    def _embed(
-        self, texts: Sequence[str], tell: Callable[[str, Tokens, Vector], object] | None
-    ) -> Vector:
+    def _embed(self, texts: Sequence[str], tell: Told | None) -> Vector:
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
         for index, tokens, states in self.model.token_states(self.model.tokenize(texts)):
             vectors[index] = F.normalize(states.mean(dim=0), dim=0).numpy()

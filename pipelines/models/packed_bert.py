@@ -117,6 +117,8 @@ class _Block:
         return self._output_norm(row + self._down(F.gelu(self._up(row))))
 
     def _attend(self, qkv: Tensor, runs: Sequence[Run]) -> Tensor:
+        if len(runs) == 1:
+            return self._attend_run(qkv, runs[0])
         stretches = torch.split(qkv, [run.tokens for run in runs])
         return torch.cat([self._attend_run(*each) for each in zip(stretches, runs, strict=True)])
 

@@ -138,14 +138,14 @@ def _automatic(role: str, *, gpu: str, cpu: str) -> str:
 
 
 def _late_interaction(embedder: Embedder, cache_bytes: int) -> RerankModel:
-    """Share the embedder's weights, and what it makes of passages, where it is the same model."""
+    """Share the embedder's weights, and what it makes of texts, where it is the same model."""
     from pipelines.models.late_interaction import LateInteractionReranker
     from pipelines.models.minilm import MiniLm, MiniLmEmbedder
 
     if not isinstance(embedder, MiniLmEmbedder):
         return LateInteractionReranker(MiniLm.load(), cache_bytes=cache_bytes)
     reranker = LateInteractionReranker(embedder.model, cache_bytes=cache_bytes)
-    embedder.on_passage = reranker.remember
+    embedder.on_passage, embedder.on_query = reranker.remember, reranker.remember_query
     return reranker
 
 

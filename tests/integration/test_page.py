@@ -401,7 +401,7 @@ def test_judgements_leave_the_browser_as_the_csv_that_eval_reads(
     question = 'how long is "rye bread", kept?'
     with Client(url) as client:
         results = client.search(question, collection="bread").results
-    good, bad = dict.fromkeys(each.document_id for each in results[:9])
+    good, bad, *_ = dict.fromkeys(each.document_id for each in results)
     page = shown(watched(f"/?collection=bread&q={question}"))
     for document, name in ((good, "Answers it"), (bad, "Answers it"), (bad, "Does not")):
         mark = page.locator(f'.mark[data-document="{document}"]', has_text=name).first

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.models import late_interaction
 from pipelines.models.late_interaction import (
     LateInteractionReranker,
     Query,
@@ -84,11 +85,11 @@ def test_a_passage_that_is_too_long_is_scored_by_its_beginning_and_says_so(reran
     assert scored.truncated.tolist() == [True, False]
 
 
-def test_a_passage_is_encoded_once(reranker, model, monkeypatch):
+def test_a_passage_and_a_query_are_encoded_once(reranker, model, monkeypatch):
     counts = counting(model, monkeypatch)
     first = reranker.score(QUERY, [*PASSAGES, PASSAGES[0]])
     again = reranker.score(QUERY, PASSAGES)
-    assert counts == [1, 2, 1, 0], "each query, the two passages, then nothing"
+    assert counts == [1, 2, 0, 0], "the query, the two passages, then nothing"
     np.testing.assert_array_equal(first[:2], again)
 
 
@@ -100,6 +101,24 @@ def test_a_passage_that_was_embedded_is_not_encoded_again(reranker, model, monke
     counts = counting(model, monkeypatch)
     np.testing.assert_allclose(informed.score(QUERY, PASSAGES), alone, atol=1e-3)
     assert counts == [1, 0]
+
+
+def test_a_query_that_was_embedded_is_not_encoded_again(reranker, model, monkeypatch):
+    alone = reranker.score(QUERY, PASSAGES)
+    embedder, informed = MiniLmEmbedder(model), LateInteractionReranker(model)
+    embedder.on_query = informed.remember_query
+    embedder.embed_queries([QUERY])
+    counts = counting(model, monkeypatch)
+    np.testing.assert_array_equal(informed.score(QUERY, PASSAGES), alone)
+    assert counts == [0, 2]
+
+
+def test_the_queries_that_are_kept_have_a_bound(model, monkeypatch):
+    monkeypatch.setattr(late_interaction, "QUERY_BYTES", 50_000)
+    reranker = LateInteractionReranker(model)
+    for number in range(20):
+        reranker.score(f"question number {number}", PASSAGES)
+    assert 0 < reranker._queries.currsize <= 50_000
 
 
 def test_without_memory_it_gives_the_same_scores(model, reranker):

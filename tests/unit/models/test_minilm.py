@@ -74,12 +74,14 @@ def test_a_text_is_truncated_where_the_limit_of_the_model_is(model, embedder):
     assert (len(over.ids), over.truncated) == (256, True)
 
 
-def test_every_passage_is_told_of_and_no_query(model):
-    embedder, told = MiniLmEmbedder(model), {}
+def test_passages_and_queries_are_told_of_apart(model):
+    embedder, told, asked = MiniLmEmbedder(model), {}, {}
     embedder.on_passage = lambda text, tokens, states: told.update({text: (tokens, states)})
+    embedder.on_query = lambda text, tokens, states: asked.update({text: (tokens, states)})
     embedder.embed_queries(["a query"])
     embedder.embed_passages(TEXTS)
-    assert set(told) == set(TEXTS)
+    assert (set(told), set(asked)) == (set(TEXTS), {"a query"})
+    told |= asked
     assert all(states.shape == (len(tokens.ids), 384) for tokens, states in told.values())
 
 

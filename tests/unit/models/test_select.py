@@ -54,6 +54,7 @@ def test_both_stages_share_one_copy_of_minilm():
     assert isinstance(embedder, MiniLmEmbedder)
     assert isinstance(reranker, LateInteractionReranker)
     assert embedder.on_passage == reranker.remember
+    assert embedder.on_query == reranker.remember_query
 
 
 def test_late_interaction_serves_beside_another_embedder():
