@@ -7,9 +7,10 @@ nothing is visible before `publish`, and `publish` switches the whole document a
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from pipelines import keys
 from pipelines.passages import PassageMaker, PassageMakers
@@ -71,18 +72,16 @@ class Ingest:
             _, failure = death(document, self.attempts)
             await self._failed(work, failure.code, failure.message)
         else:
-            async with self._attempt(work):
-                await self._ingest_patiently(work)
+            await self._attempt(work, partial(self._ingest_patiently, work))
         return at(document.collection, work.row)
 
-    @asynccontextmanager
-    async def _attempt(self, work: Work) -> AsyncIterator[None]:
+    async def _attempt(self, work: Work, make: Callable[[], Awaitable[None]]) -> None:
         """One of the tries that a document has; what goes wrong in it lands on its row."""
         before = work.row.attempts
         try:
             await work.advance(status="parsing", progress=0.0, attempts=before + 1)
             async with work.heartbeat(self.heartbeat_s), asyncio.timeout(self.timeout_s):
-                yield
+                await make()
         except asyncio.CancelledError:
             # A worker that is told to stop does not count as an attempt that went wrong.
             with suppress(Superseded):
@@ -115,8 +114,7 @@ class Ingest:
         parsed = await self._parse(work)
         # What is ready here is ready where searches go next, or they would lose it at the switch.
         async for successor in self.succession.ahead_of(work):
-            async with self._attempt(successor):
-                await self._make(successor, parsed)
+            await self._attempt(successor, partial(self._make, successor, parsed))
         await self._make(work, parsed)
         if await self.succession.is_live(work):
             await self._tidy(work)
