@@ -197,7 +197,7 @@ async def test_while_it_is_rebuilt_nothing_is_lost_and_no_search_sees_a_gap(tmp_
         async def search() -> None:
             while not over.is_set():
                 # A search that waits for nothing would keep the loop that is the server's as well.
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.02)
                 answer = await docs.ask("bread", limit=200)
                 embedders.append(answer["method"]["embedder"])
                 there = {each["document_id"] for each in answer["results"]}
@@ -206,6 +206,7 @@ async def test_while_it_is_rebuilt_nothing_is_lost_and_no_search_sees_a_gap(tmp_
         async def change() -> None:
             number = 100
             while not over.is_set():
+                await asyncio.sleep(0.05)
                 await docs.upload(f"new{number} bread", first=number)
                 assert await docs.found(f"new{number}") == {f"d{number}"}
                 await docs.upload(f"other{number} bread", first=number)
