@@ -12,9 +12,9 @@ likewise, so that a search encodes it once for both stages.
 
 import hashlib
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from cachetools import LRUCache
@@ -22,6 +22,8 @@ from cachetools import LRUCache
 from pipelines.models.minilm import NAME, MiniLm, Tokens
 from pipelines.models.state_cache import StateCache, States
 from pipelines.ports import Pairs, PairScores, RerankProfile, Vector
+
+T = TypeVar("T")
 
 CACHE_BYTES = 512_000_000
 QUERY_BYTES = 8_000_000
@@ -126,24 +128,30 @@ class LateInteractionReranker:
 
     def _looking(self, texts: Iterable[str]) -> dict[str, Query]:
         """What queries look for, remembered or made now."""
-        with self._lock:
-            kept = {text: self._queries.get(text) for text in set(texts)}
-        queries = {text: each for text, each in kept.items() if each is not None}
-        missing = [text for text, each in kept.items() if each is None]
-        for index, tokens, rows in self._model.token_states(self._model.tokenize(missing)):
-            text = missing[index]
-            queries[text] = self.remember_query(text, tokens, rows.numpy())
-        return queries
+        return self._made(texts, self._remembered_query, self.remember_query)
 
     def _states(self, passages: Iterable[str]) -> dict[str, States]:
         """States of passages, remembered or made now."""
-        kept = {text: self._cache.get(key_of(text)) for text in set(passages)}
-        states = {text: each for text, each in kept.items() if each is not None}
+        return self._made(passages, lambda text: self._cache.get(key_of(text)), self.remember)
+
+    def _remembered_query(self, text: str) -> Query | None:
+        with self._lock:
+            return self._queries.get(text)
+
+    def _made(
+        self,
+        texts: Iterable[str],
+        remembered: Callable[[str], T | None],
+        remember: Callable[[str, Tokens, Vector], T],
+    ) -> dict[str, T]:
+        """What is made of texts, by text; the model encodes those that are not remembered."""
+        kept = {text: remembered(text) for text in set(texts)}
+        made = {text: each for text, each in kept.items() if each is not None}
         missing = [text for text, each in kept.items() if each is None]
         for index, tokens, rows in self._model.token_states(self._model.tokenize(missing)):
             text = missing[index]
-            states[text] = self.remember(text, tokens, rows.numpy())
-        return states
+            made[text] = remember(text, tokens, rows.numpy())
+        return made
 
 
 def pair_scores(query: Query, passages: Sequence[States]) -> PairScores:

@@ -33,8 +33,7 @@ _COPIES: Mapping[Quantization, models.ScalarQuantization | models.BinaryQuantiza
     "binary": models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True)),
 }
 
-
-Quantized: TypeAlias = Literal["none", "int8", "binary"]
+Quantized: TypeAlias = Literal["none"] | Quantization
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,6 @@ has been matched, validated and given its parts, which is most of what a refusal
 its deadline is read.
 """
 
-from collections.abc import Awaitable, Callable
-
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -46,15 +44,16 @@ class LoadShedding:
         if not search or not self.pace.full:
             await self.app(scope, receive, send)
             return
+        first: Message | HTTPException
         try:
             first = await receive()
             self._require_time(first)
         except Overloaded as refused:
             await response_of(refused, scope["state"]["request_id"])(scope, receive, send)
+            return
         except HTTPException as slow:  # answered where all of its kind are
-            await self.app(scope, once(raising(slow), receive), send)
-        else:
-            await self.app(scope, once(returning(first), receive), send)
+            first = slow
+        await self.app(scope, replayed(first, receive), send)
 
     def _require_time(self, message: Message) -> None:
         """Refuse by a body that has come whole, as those of searches nearly always do.
@@ -72,29 +71,16 @@ class LoadShedding:
             self.pace.require_time(asked.deadline_ms / 1_000)
 
 
-def once(first: Callable[[], Awaitable[Message]], then: Receive) -> Receive:
-    """What has been received already, and after it what comes."""
+def replayed(first: Message | HTTPException, receive: Receive) -> Receive:
+    """What has been received already, or has failed, and after it what comes."""
     pending = [first]
 
-    async def receive() -> Message:
-        return await (pending.pop() if pending else then)()
-
-    return receive
-
-
-def returning(message: Message) -> Receive:
-    """Receives that message."""
-
-    async def receive() -> Message:
+    async def again() -> Message:
+        if not pending:
+            return await receive()
+        message = pending.pop()
+        if isinstance(message, HTTPException):
+            raise message
         return message
 
-    return receive
-
-
-def raising(error: HTTPException) -> Receive:
-    """Receives that failure."""
-
-    async def receive() -> Message:
-        raise error
-
-    return receive
+    return again

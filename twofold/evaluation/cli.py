@@ -10,6 +10,7 @@ import typer
 
 from twofold.completing import collection_names
 from twofold.errors import InvalidRequest
+from twofold.options import AsJson
 from twofold.schema import MAX_LIMIT
 
 SourceArgument: TypeAlias = Annotated[
@@ -41,7 +42,6 @@ HtmlFile: TypeAlias = Annotated[
     Path | None, typer.Option("--html", help="Write a report as a page here.", show_default=False)
 ]
 Seed: TypeAlias = Annotated[int, typer.Option(help="Of everything that is drawn by chance.")]
-AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 def evaluate(

@@ -4,6 +4,7 @@ https://modelcontextprotocol.io/specification/2025-11-25/basic/transports
 """
 
 import asyncio
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -78,18 +79,21 @@ async def mcp(
 
     Each request stands for itself: there are no sessions, and no stream to listen to.
     """
-    answer = await asyncio.to_thread(answerer)
-    return answer(
+    if not answerer.cache_info().currsize:
+        await asyncio.to_thread(answerer)
+    return answerer()(
         library,
         longest=parts.settings.max_body_bytes,
         request_id=request.state.request_id,
     )
 
 
+@cache
 def answerer() -> "type[Answer]":
     """What answers by the SDK of the protocol, whose import is a third of what a server imports.
 
-    Whoever first speaks the protocol waits for that, and neither the start nor the event loop.
+    Whoever first speaks the protocol waits for that, and neither the start nor the event loop:
+    the first call belongs on a thread.
     """
     from services.api.mcp.server import Answer
 
