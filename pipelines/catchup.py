@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from pipelines import keys
 from pipelines.gathering import each_of
-from pipelines.generations import covers, entering, failing, is_behind, upload
+from pipelines.generations import covers, entering, failing, is_behind, is_same, upload
 from pipelines.ports import Blobs, Collection, IngestQueue, Store
 from twofold.errors import DocumentNotFound
 from twofold.schema import FINAL, Document, DocumentStatus
@@ -92,7 +92,11 @@ class CatchUp:
         """
         self._watched = None
         async for rows in ledger_pages(self.store, self.tenant, self.old.address):
-            await self._take(rows)
+            taken = await self._take(rows)
+            put = [row for row, there in taken if is_behind(there, row)]
+            # One may have been deleted just when it was put there, and uploaded anew since.
+            now = await self._there(self.new, put)
+            await self._remove_strays([row for row in put if is_same(now[row.id], row)])
 
     async def unfinished(self) -> int:
         """Rows of the new ledger that workers still have to do."""

@@ -20,8 +20,9 @@ from pipelines import keys
 from pipelines.answer import passage_of
 from pipelines.founding import Founder
 from pipelines.gathering import each_of
+from pipelines.newest import Rows, newest_row, rows_of
 from pipelines.ports import Blobs, IngestQueue, Store
-from twofold.errors import CollectionNotFound, Conflict, ContentNotReady, DocumentNotFound
+from twofold.errors import CollectionNotFound, Conflict, ContentNotReady
 from twofold.schema import (
     AcceptedDocument,
     Document,
@@ -98,6 +99,10 @@ class Documents:
             AcceptedDocument(**dict(each.row), verdict=each.verdict) for each in decisions.values()
         ]
 
+    async def find(self, tenant: str, collection: str, document_id: str) -> Document:
+        """The row of a document. Raises CollectionNotFound, DocumentNotFound."""
+        return await newest_row(self.store, tenant, collection, document_id)
+
     async def unchanged(
         self, tenant: str, collection: str, uploads: Sequence[Upload]
     ) -> list[AcceptedDocument]:
@@ -105,11 +110,11 @@ class Documents:
         try:
             stored = await each_of(
                 {upload.identity(tenant, collection) for upload in uploads},
-                lambda identity: self._known(tenant, collection, identity),
+                lambda identity: rows_of(self.store, tenant, collection, identity),
             )
         except CollectionNotFound:
             return []
-        found = ((upload, stored[upload.identity(tenant, collection)]) for upload in uploads)
+        found = ((upload, stored[upload.identity(tenant, collection)].newest) for upload in uploads)
         return [
             AcceptedDocument(**dict(row), verdict="unchanged")
             for upload, row in found
@@ -178,26 +183,20 @@ class Documents:
             raise ContentNotReady(document_id=document_id, status=document.status)
         return document, document.live_version
 
-    async def _known(self, tenant: str, collection: str, document_id: str) -> Document | None:
-        try:
-            return await self.store.get_document(tenant, collection, document_id)
-        except DocumentNotFound:
-            return None
-
     async def _decide(
         self, tenant: str, collection: str, uploads: Sequence[tuple[str, Upload]]
     ) -> "dict[str, Decision]":
         """What the uploads make of the rows that are there, by id; writes nothing."""
         stored = await each_of(
             {identity for identity, _ in uploads},
-            lambda identity: self._known(tenant, collection, identity),
+            lambda identity: rows_of(self.store, tenant, collection, identity),
         )
         decisions: dict[str, Decision] = {}
         for identity, upload in uploads:
-            before = decisions.get(identity)
-            known = before.row if before else stored[identity]
-            row, verdict = decide(upload, known, collection=collection, document_id=identity)
-            decisions[identity] = Decision(stored[identity], row, verdict, upload.content)
+            before, known = decisions.get(identity), stored[identity]
+            latest = before.row if before else known.newest
+            row, verdict = decide(upload, latest, collection=collection, document_id=identity)
+            decisions[identity] = Decision(known, row, verdict, upload.content)
         await self._mark_duplicates(tenant, collection, decisions)
         return decisions
 
@@ -226,7 +225,7 @@ class Documents:
         return await self.store.put_documents(
             tenant,
             [each.row for each in decisions],
-            known={each.row.id: each.known for each in decisions},
+            known={each.row.id: each.known.live for each in decisions},
         )
 
     async def _discard(
@@ -238,7 +237,7 @@ class Documents:
                 continue
             for key_of in (keys.original, keys.identity):
                 key = key_of(tenant, lost.row)
-                if now.known is None or key != key_of(tenant, now.known):
+                if now.known.newest is None or key != key_of(tenant, now.known.newest):
                     await self.blobs.delete(key)
 
 
@@ -247,11 +246,11 @@ class Decision:
     """What becomes of a document.
 
     Attributes:
-        known: The row that it came from; None: there was none.
+        known: The rows that it came from.
         row: The row to be.
     """
 
-    known: Document | None
+    known: Rows
     row: Document
     verdict: Verdict
     content: bytes | Path = field(repr=False)
@@ -259,7 +258,7 @@ class Decision:
     @property
     def changed(self) -> bool:
         """Whether there is anything to write."""
-        return self.row is not self.known
+        return self.row is not self.known.newest
 
 
 async def turns() -> AsyncIterator[None]:

@@ -7,7 +7,7 @@ sees what the one lacks.
 
 from datetime import UTC, datetime
 
-from twofold.schema import Document, DocumentStatus
+from twofold.schema import Document, DocumentStatus, Metadata
 
 
 def entering(row: Document, address: str, status: DocumentStatus = "queued") -> Document:
@@ -34,14 +34,28 @@ def failing(row: Document, address: str) -> Document:
     return entering(row, address).model_copy(update={"status": "failed", "error": row.error})
 
 
+def at(address: str, row: Document) -> Document:
+    """A row as a generation has it, or as callers see it."""
+    return row.model_copy(update={"collection": address})
+
+
 def is_behind(there: Document | None, row: Document) -> bool:
     """Whether a generation has not heard yet of the upload that a row of another is of."""
     return there is None or upload(there) < upload(row)
 
 
 def is_same(there: Document | None, row: Document) -> bool:
-    """Whether two rows are of the same upload."""
-    return there is not None and upload(there) == upload(row)
+    """Whether two rows are of the same upload.
+
+    Two callers who change a document at the moment of a switch, one on each ledger, may make the
+    same version of it. They are told apart by what they have uploaded, and the one on the new
+    ledger wins.
+    """
+    return there is not None and _contents(there) == _contents(row)
+
+
+def _contents(row: Document) -> tuple[datetime, int, str, str, Metadata]:
+    return *upload(row), row.sha256, row.name, row.metadata
 
 
 def covers(there: Document | None, row: Document) -> bool:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pipelines import keys
+from pipelines.generations import at
 from pipelines.passages import PassageMaker, PassageMakers
 from pipelines.ports import Blobs, Chunk, Parsed, Parser, Store, Vectors
-from pipelines.succession import Succession, at
+from pipelines.succession import Succession
 from pipelines.work import Superseded, Work, death, pauses
 from twofold.errors import (
     CollectionNotFound,

@@ -792,7 +792,8 @@ class Store(Protocol):
         """Remove row and chunks, staged ones too, durably; returns the row that was there.
 
         Unless a generation is named, the document goes from every generation of the collection,
-        from the live one last.
+        from the live one last. Right after a switch the former one may have it alone; one that is
+        being built does not count.
 
         Raises:
             DocumentNotFound: Nothing to delete.

@@ -73,8 +73,3 @@ class Succession:
             return await self._store.get_document(work.tenant, address, work.row.id)
         except NotFound:
             return None
-
-
-def at(address: str, row: Document) -> Document:
-    """A row as a generation has it, or as callers see it."""
-    return row.model_copy(update={"collection": address})

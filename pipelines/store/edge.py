@@ -272,15 +272,17 @@ class EdgeStore:
 
     async def delete_document(self, tenant: str, collection: str, document_id: str) -> Document:
         def delete(flushed: set[Shard]) -> Document | None:
-            *others, asked = [
-                _space(place, collection) for place in self._catalogue.places(tenant, collection)
-            ]
+            *others, asked = self._catalogue.places(tenant, collection)
             self._require_space(self._reserve_bytes // 4)
-            row = asked.find(document_id)
-            for at in [*others, asked] if row else others:
+            gone: Document | None = None
+            for place in [*others, asked]:
+                at = _space(place, collection)
+                if (row := at.find(document_id)) is None and place is asked:
+                    break
                 at.delete_document(document_id)
                 flushed.add(at.shard)
-            return row
+                gone = row if place is asked or place.kept.state == "former" else gone
+            return gone
 
         row = await self._commits(delete)
         if row is None:

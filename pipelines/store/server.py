@@ -265,8 +265,9 @@ class QdrantStore:
                 for each in view.entry.present:
                     if each is not asked:
                         with suppress(DocumentNotFound):
-                            other = await self._space(view, each, each.collection.address)
-                            await other.delete_document(document_id)
+                            other = await self._space(view, each, collection)
+                            row = await other.delete_document(document_id)
+                            gone = row if each.state == "former" else gone
             try:
                 space = await self._space(view, asked, collection)
                 gone = await space.delete_document(document_id)

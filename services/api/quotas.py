@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipelines.documents import Upload
+from pipelines.newest import newest_row
 from pipelines.ports import Store
 from pipelines.settings import Settings
 from services.api.buckets import Buckets, LocalBuckets
@@ -128,7 +129,7 @@ async def total_bytes(store: Store, tenant: str) -> int:
 
 async def _known(store: Store, tenant: str, collection: str, upload: Upload) -> Document | None:
     try:
-        return await store.get_document(tenant, collection, upload.identity(tenant, collection))
+        return await newest_row(store, tenant, collection, upload.identity(tenant, collection))
     except NotFound:
         return None
 

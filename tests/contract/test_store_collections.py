@@ -221,6 +221,18 @@ async def test_a_deleted_document_is_gone_from_every_generation(store: Store) ->
     assert await found(store, "mine") == {"apple"}
 
 
+async def test_what_the_former_generation_has_alone_can_be_deleted(store: Store) -> None:
+    await store.begin_generation("mine", NEXT)
+    await ingest(store, "mine", row(), ["apple"])
+    await store.switch_generation("mine", NAME, 2)
+    gone = await store.delete_document("mine", NAME, "d")
+    assert (gone.id, gone.collection) == ("d", NAME)
+    with pytest.raises(DocumentNotFound):
+        await store.get_document("mine", at(1), "d")
+    with pytest.raises(DocumentNotFound):
+        await store.delete_document("mine", NAME, "d")
+
+
 async def test_what_is_unfinished_names_its_generation(store: Store) -> None:
     await store.put_documents("mine", [row()])
     await store.begin_generation("mine", NEXT)

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import pytest
 
 from pipelines import rebuild
 from pipelines.build import Models, Twofold
+from pipelines.catchup import CatchUp
+from pipelines.ingest import Ingest
 from pipelines.ports import Vector
 from tests.support.models import WordEmbedder
 from tests.support.reranking import OverlapModel
@@ -83,6 +85,11 @@ class Site:
         answer = await self.client.post(f"/documents?wait={wait}", json=body)
         assert answer.status_code == 202, answer.text
         found: list[dict[str, Any]] = answer.json()["documents"]
+        return found
+
+    async def row(self, document_id: str) -> dict[str, Any]:
+        answer = await self.client.get(f"/documents/{document_id}?collection=docs")
+        found: dict[str, Any] = answer.json()
         return found
 
     async def ask(self, query: str, **options: object) -> dict[str, Any]:
@@ -231,6 +238,64 @@ async def test_while_it_is_rebuilt_nothing_is_lost_and_no_search_sees_a_gap(tmp_
         assert set(embedders) == {"words-64", "words-96"}
         # One switch: once the new one has answered, the old one never does again.
         assert embedders == sorted(embedders, key=lambda name: name == "words-96")
+
+
+async def test_what_the_switch_overtakes_is_seen_waited_for_and_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it is carried over, an upload is on the ledger of the former generation alone."""
+    working, collecting = asyncio.Event(), asyncio.Event()
+    working.set()
+    monkeypatch.setattr(Ingest, "_parse", after(working, Ingest._parse))
+    monkeypatch.setattr(CatchUp, "collect", after(collecting, CatchUp.collect))
+    async with site(tmp_path) as docs:
+        await docs.upload("rye bread", "barley bread", "oat bread")
+        await docs.rebuild(embedder="words-96", switch="manual")
+        await docs.until("waiting")
+        working.clear()
+        waiting = asyncio.create_task(docs.upload("wheat bread", "spelt bread", first=2))
+        await docs.upload("millet bread", first=1, wait=0)
+        await docs.upload("maize bread", first=7, wait=0)
+        async with asyncio.timeout(PATIENCE_S):
+            while "status" not in await docs.row("d3"):
+                await asyncio.sleep(0.02)
+        switched = await docs.client.post("/collections/docs/rebuild/switch")
+        assert switched.json()["embedder"] == "words-96"
+        # Both ledgers have a row of d2; d3 is on the former one alone.
+        rows = [await docs.row(each) for each in ("d1", "d2", "d3")]
+        assert [each["version"] for each in rows] == [2, 2, 1]
+        assert "ready" not in {each["status"] for each in rows}
+        [same] = await docs.upload("spelt bread", first=3, wait=0)
+        assert same["verdict"] == "unchanged"
+        [later] = await docs.upload("sorghum bread", first=1, wait=0)
+        assert (later["verdict"], later["version"]) == ("updated", 3)
+        gone = await docs.client.delete("/documents/d7?collection=docs")
+        assert gone.status_code == 200, gone.text
+        assert (await docs.client.get("/documents/d7?collection=docs")).status_code == 404
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        working.set()
+        assert [each["status"] for each in await waiting] == ["ready", "ready"]
+        assert await docs.found("wheat") == {"d2"}
+        assert await docs.found("spelt") == {"d3"}
+        collecting.set()
+        await docs.until("done")
+        await docs.until_alone()
+        async with asyncio.timeout(PATIENCE_S):
+            while await docs.found("sorghum") != {"d1"}:
+                await asyncio.sleep(0.02)
+        assert await docs.found("bread") == {"d0", "d1", "d2", "d3"}
+        assert (await docs.row("d1"))["live_version"] == 3
+
+
+def after(opened: asyncio.Event, method: Callable[..., Awaitable[Any]]) -> Any:
+    """The method, once the gate is open."""
+
+    async def gated(*args: Any) -> Any:
+        await opened.wait()
+        return await method(*args)
+
+    return gated
 
 
 async def test_a_rebuild_that_is_cancelled_leaves_no_trace(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ class Library:
         Raises:
             NotFound: There is no such document, or nothing has been extracted from it yet.
         """
-        row = await self._parts.store.get_document(self._tenant, collection, document_id)
+        row = await self._parts.documents.find(self._tenant, collection, document_id)
         text = await self._parts.documents.content(self._tenant, collection, document_id)
         return row, text
 

@@ -192,7 +192,7 @@ async def list_documents(
 
 async def get_document(where: Where, parts: Parts) -> Document:
     """A document's row on the ledger: state, progress, and why it failed if it did."""
-    return await parts.store.get_document(*where)
+    return await parts.documents.find(*where)
 
 
 @router.get(
@@ -231,7 +231,7 @@ async def watch_document(
     async for event in changes(
         "document",
         document,
-        again=lambda: parts.store.get_document(tenant, document.collection, document.id),
+        again=lambda: parts.documents.find(tenant, document.collection, document.id),
         over=lambda now: now.final,
         gone=DocumentNotFound,
         look_s=LOOK_S,
@@ -283,6 +283,6 @@ async def settled(
         with suppress(DocumentNotFound):
             while not row.final and time.monotonic() < end:
                 await asyncio.sleep(LOOK_S)
-                row = await parts.store.get_document(tenant, each.collection, each.id)
+                row = await parts.documents.find(tenant, each.collection, each.id)
         now.append(AcceptedDocument(**{**dict(row), "verdict": each.verdict}))
     return now
