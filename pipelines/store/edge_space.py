@@ -185,5 +185,5 @@ def _switch(shard: Shard, space: str, document: Document) -> None:
     chunks = chunks_of(space, document.id)
     upload = match("upload", records.upload_of(document))
     shard.delete(every(chunks, none(every(upload, below("ordinal", document.chunks)))))
-    shard.set_payload(chunks, {"kind": "chunk"})
+    shard.set_payload(chunks, records.published(space))
     shard.upsert([records.row_point(space, document)])

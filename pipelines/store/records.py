@@ -36,6 +36,7 @@ LIVE: Final = ("live_version", "chunks", "title")
 INDEXES: Final[Mapping[str, Mapping[str, JsonValue]]] = {
     "space": {"type": "keyword", "is_tenant": True},
     "kind": {"type": "keyword"},
+    "findable": {"type": "keyword"},
     "document": {"type": "keyword"},
     "status": {"type": "keyword"},
     "sha256": {"type": "keyword"},
@@ -176,6 +177,11 @@ def chunk_point(space: str, document: Document, chunk: Chunk, vectors: Vectors) 
         ),
     }
     return Point(chunk_id(space, upload, chunk.id), payload, vectors)
+
+
+def published(space: str) -> Payload:
+    """The keys that make a staged chunk one that searches of its space find."""
+    return {"kind": "chunk", "findable": space}
 
 
 def chunk_of(payload: Payload) -> Chunk:

@@ -197,7 +197,8 @@ class RemoteSpace:
                 await self._clear(self._row_of(stored))
                 return True
             findable = every(mine, below("ordinal", document.chunks))
-            await self._home.set_payload(findable, {"kind": "chunk"}, Ordering.MEDIUM)
+            mark = records.published(self._space)
+            await self._home.set_payload(findable, mark, Ordering.MEDIUM)
             # The switch: before it every search answers from the old version, after it from
             # the new one.
             await self._home.set_payload(

@@ -560,6 +560,7 @@ async def test_metadata_cannot_pass_for_what_the_store_writes_itself(store: Stor
     canary = {
         "tenant": "mine",
         "kind": "chunk",
+        "findable": "mine/notes@1",
         "document": "d",
         "status": "queued",
         "version": 1,
