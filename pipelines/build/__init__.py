@@ -16,9 +16,10 @@ from pipelines.build.distributed import (
     server_store,
 )
 from pipelines.build.embedded import embedded
-from pipelines.build.parts import OK, Models, Part, Twofold, chosen_models
+from pipelines.build.parts import OK, Part, Twofold
 from pipelines.build.serving import serving
 from pipelines.build.workers import IngestWorker, ingest_worker, rerank_worker, worker_streams
+from pipelines.models.select import Models, chosen_models
 
 __all__ = [
     "OK",

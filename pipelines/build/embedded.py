@@ -6,10 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from pipelines.answer import Answers
 from pipelines.build.parts import (
-    Models,
     Part,
     Twofold,
-    chosen_models,
     close_with,
     first_stage,
     founder,
@@ -27,6 +25,7 @@ from pipelines.documents import Documents
 from pipelines.drain import Drain
 from pipelines.embedders import Embedders
 from pipelines.models.query import LocalQueryEmbedder
+from pipelines.models.select import Models, chosen_models
 from pipelines.models.texts import LocalTextEmbedder
 from pipelines.paging.memory import MemoryRankings
 from pipelines.search import Search

@@ -10,11 +10,10 @@ from pipelines.collections import Collections
 from pipelines.comparison import FirstStage
 from pipelines.defaults import SearchDefaults
 from pipelines.documents import Documents
-from pipelines.embedders import Embedders, require_distinct
+from pipelines.embedders import Embedders
 from pipelines.founding import LANGUAGE, Founder
 from pipelines.ingest import Ingest
 from pipelines.instructions import Instructions
-from pipelines.models import select
 from pipelines.models.bm25 import Bm25SparseEmbedder
 from pipelines.parse.sandbox import SandboxedParser
 from pipelines.parse.scans import ScanReader
@@ -99,40 +98,6 @@ class Twofold:
     texts: TextEmbedder | None = None
     embed_tokens: ModelTokens = field(default_factory=EstimatedTokens)
     rerank_tokens: ModelTokens = field(default_factory=EstimatedTokens)
-
-
-class Models(NamedTuple):
-    """The models of a process; without a reranker there is no reranking.
-
-    Attributes:
-        others: Embedders that collections may name beside the default.
-    """
-
-    embedder: Embedder
-    reranker: RerankModel | None
-    others: tuple[Embedder, ...] = ()
-
-    @property
-    def embedders(self) -> Embedders[Embedder]:
-        """All of the first stage, the default first."""
-        return Embedders(self.embedder, *self.others)
-
-
-def chosen_models(settings: Settings) -> Models:
-    """Load the models that the settings name."""
-    embedder, *others = chosen_embedders(settings)
-    return Models(embedder, select.choose_reranker(settings, embedder), tuple(others))
-
-
-def chosen_embedders(settings: Settings) -> Embedders[Embedder]:
-    """Load the embedders that the settings name.
-
-    Raises:
-        ConfigurationError: Two of them have the same name.
-    """
-    chosen = [select.choose_embedder(settings, each) for each in settings.embedders]
-    require_distinct(chosen)
-    return Embedders(*chosen)
 
 
 def close_with(stack: ExitStack | AsyncExitStack, models: Iterable[object]) -> None:

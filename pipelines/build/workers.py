@@ -13,9 +13,6 @@ from pipelines.build.distributed import (
     server_store,
 )
 from pipelines.build.parts import (
-    Models,
-    chosen_embedders,
-    chosen_models,
     close_with,
     first_stage,
     ingest_flow,
@@ -23,6 +20,7 @@ from pipelines.build.parts import (
 from pipelines.comparison import FirstStage
 from pipelines.embedders import Embedders
 from pipelines.ingest import Ingest
+from pipelines.models.select import Models, chosen_embedders, chosen_models
 from pipelines.ports import Embedder, Store
 from pipelines.rerank.batch import Scheduler
 from pipelines.rerank.streams.wire import Stream

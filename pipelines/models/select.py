@@ -17,7 +17,9 @@ says otherwise. The weights of all-MiniLM-L6-v2 are known by their hash.
 
 import logging
 from collections.abc import Callable
+from typing import NamedTuple
 
+from pipelines.embedders import Embedders, require_distinct
 from pipelines.models.probation import OnProbation
 from pipelines.models.selftest import require_fit, require_fit_embedder
 from pipelines.ports import Closeable, Embedder, RerankModel
@@ -36,6 +38,40 @@ RERANKERS = (
     "auto, late-interaction, qwen3:FOLDER-OR-NAME, cross-encoder:NAME, onnx:FOLDER, none, or a "
     "server as DIALECT+http://HOST with the dialect cohere, jina, tei or dmr"
 )
+
+
+class Models(NamedTuple):
+    """The models of a process; without a reranker there is no reranking.
+
+    Attributes:
+        others: Embedders that collections may name beside the default.
+    """
+
+    embedder: Embedder
+    reranker: RerankModel | None
+    others: tuple[Embedder, ...] = ()
+
+    @property
+    def embedders(self) -> Embedders[Embedder]:
+        """All of the first stage, the default first."""
+        return Embedders(self.embedder, *self.others)
+
+
+def chosen_models(settings: Settings) -> Models:
+    """Load the models that the settings name."""
+    embedder, *others = chosen_embedders(settings)
+    return Models(embedder, choose_reranker(settings, embedder), tuple(others))
+
+
+def chosen_embedders(settings: Settings) -> Embedders[Embedder]:
+    """Load the embedders that the settings name.
+
+    Raises:
+        ConfigurationError: Two of them have the same name.
+    """
+    chosen = [choose_embedder(settings, each) for each in settings.embedders]
+    require_distinct(chosen)
+    return Embedders(*chosen)
 
 
 def choose_embedder(settings: Settings, setting: str | None = None) -> Embedder:
