@@ -178,14 +178,19 @@ class Load:
 
 
 def megabytes(process: psutil.Process) -> float:
-    """Memory that a process holds."""
-    return round(process.memory_info().rss / 1e6, 1)
+    """Memory that a process and its children hold."""
+    return round(sum(each.memory_info().rss for each in family(process)) / 1e6, 1)
 
 
 def cpu_s(process: psutil.Process) -> float:
-    """Processor seconds that a process has used."""
-    times = process.cpu_times()
-    return times.user + times.system
+    """Processor seconds that a process and its children have used."""
+    times = [each.cpu_times() for each in family(process)]
+    return sum(each.user + each.system for each in times)
+
+
+def family(process: psutil.Process) -> list[psutil.Process]:
+    """A process and those that it has started."""
+    return [process, *process.children(recursive=True)]
 
 
 def row(outcomes: Outcomes, seconds: float, peak: float) -> dict[str, object]:

@@ -14,11 +14,13 @@ from pipelines.logs import log_to_stderr
 from pipelines.settings import Settings, read_settings
 from services.api.app import create_app
 from services.api.browsers import is_loopback
-from services.api.connections import PatientProtocol
+from services.api.shedding import SheddingProtocol
 from twofold.apikeys import KeyFile
 from twofold.errors import ConfigurationError, TwofoldError
 
 log = logging.getLogger("twofold")
+
+SWITCH_S = 0.001  # Python's own default is five times that
 
 
 def main() -> None:
@@ -39,7 +41,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     async with serving(settings) as twofold:
         config = uvicorn.Config(
             create_app(twofold),
-            http=PatientProtocol,
+            http=SheddingProtocol,
             server_header=False,
             log_level=settings.log_level,
             access_log=False,
@@ -47,6 +49,8 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
             timeout_keep_alive=30,
         )
         host, port = listener.getsockname()[:2]
+        # The loop is seldom idle under load, and each answer of a model waits for it to let go.
+        sys.setswitchinterval(SWITCH_S)
         # What is there now stays: a full collection that walks through it stops all for 0.2 s.
         gc.collect()
         gc.freeze()

@@ -34,7 +34,6 @@ from services.api.routes import (
     page,
     search,
 )
-from services.api.shedding import LoadShedding
 from services.api.uploads import prepare_spool
 from twofold import __version__
 from twofold.schema import AddDocuments, ErrorBody, McpAnswer
@@ -103,7 +102,7 @@ def create_app(twofold: Twofold) -> FastAPI:
         description=DESCRIPTION,
         openapi_tags=TAGS,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        middleware=middleware(settings, door, quotas, pace),
+        middleware=middleware(settings, door, quotas),
         lifespan=lifespan,
         responses={"default": FAILURE},
         separate_input_output_schemas=False,
@@ -120,9 +119,7 @@ def create_app(twofold: Twofold) -> FastAPI:
     return app
 
 
-def middleware(
-    settings: Settings, door: Doorkeeper, quotas: Quotas, pace: Pace
-) -> list[Middleware]:
+def middleware(settings: Settings, door: Doorkeeper, quotas: Quotas) -> list[Middleware]:
     """What every request passes, outermost first; nothing before the last reads its body."""
 
     def cap(scope: Scope) -> int:
@@ -153,7 +150,6 @@ def middleware(
         Middleware(Gate, door=door, quotas=quotas),
         Middleware(InFlight, places=places, share=share),
         Middleware(BodyLimit, cap=cap),
-        Middleware(LoadShedding, pace=pace),
     ]
 
 

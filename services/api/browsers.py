@@ -106,16 +106,20 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                page = headers.get("content-type", "").startswith("text/html")
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["X-Frame-Options"] = "DENY"
-                # What has a policy of its own keeps it. `/docs` may load what it needs; anything
-                # else has nothing to load.
-                policy = FRAMES if page else f"default-src 'none'; {FRAMES}"
-                headers.setdefault("Content-Security-Policy", policy)
-                headers["Referrer-Policy"] = "no-referrer"
-                headers["Cache-Control"] = "no-store"
+                protect(MutableHeaders(scope=message))
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
+
+
+def protect(headers: MutableHeaders) -> None:
+    """Add to the headers of an answer what `SecurityHeaders` promises."""
+    page = headers.get("content-type", "").startswith("text/html")
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["X-Frame-Options"] = "DENY"
+    # What has a policy of its own keeps it. `/docs` may load what it needs; anything else has
+    # nothing to load.
+    policy = FRAMES if page else f"default-src 'none'; {FRAMES}"
+    headers.setdefault("Content-Security-Policy", policy)
+    headers["Referrer-Policy"] = "no-referrer"
+    headers["Cache-Control"] = "no-store"

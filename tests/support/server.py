@@ -12,7 +12,7 @@ import uvicorn
 from pipelines.build import Models, embedded
 from pipelines.settings import Settings
 from services.api.app import create_app
-from services.api.connections import PatientProtocol
+from services.api.shedding import SheddingProtocol
 from tests.support.models import WordEmbedder
 from tests.support.reranking import OverlapModel
 
@@ -45,7 +45,7 @@ def threaded_server(
         chosen = models or Models(WordEmbedder(), OverlapModel())
         async with embedded(options, choose=lambda _: chosen) as twofold:
             app = create_app(twofold)
-            config = uvicorn.Config(app, http=PatientProtocol, log_level="warning", lifespan="off")
+            config = uvicorn.Config(app, http=SheddingProtocol, log_level="warning", lifespan="off")
             servers.append(_Server(config, answers))
             await servers[0].serve(sockets=[listener])
 
