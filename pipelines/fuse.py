@@ -10,8 +10,9 @@ ranks do. Equal scores are ordered by chunk id, so that the same
 candidates give the same order, whatever order they come in.
 """
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import TypeAlias
 
@@ -101,16 +102,15 @@ def rank_fused(
     truncated = np.zeros(len(recalled), dtype=np.bool_)
     truncated[: len(outcome.truncated)] = outcome.truncated
     scores = fused_scores([each.score for each in recalled], rerank, profile=profile, fusion=fusion)
+    said = [None if math.isnan(raw) else raw for raw in rerank.tolist()]
     ranked = sorted(
-        (
-            Fused(each, score, None if np.isnan(raw) else float(raw), bool(cut))
-            for each, score, raw, cut in zip(
-                recalled, _rounded(scores), rerank, truncated, strict=True
-            )
-        ),
-        key=_final_order,
+        zip(recalled, _rounded(scores), said, truncated.tolist(), strict=True), key=_final_order
     )
-    return _descending(ranked)
+    # What scores more than the result before it is lowered: an unscored tail never beats the head.
+    tops = accumulate((score for _, score, _, _ in ranked), min)
+    return [
+        Fused(each, top, raw, cut) for (each, _, raw, cut), top in zip(ranked, tops, strict=True)
+    ]
 
 
 def recall_scores(
@@ -274,16 +274,13 @@ def reciprocal_ranks(scores: ArrayLike, k: int = RRF_K) -> Floats:
     return np.where(np.isnan(values), 0.0, 1 / (k + 1 + greater))
 
 
-def _final_order(fused: Fused) -> tuple[bool, float, int, str]:
-    if fused.rerank is None:
-        return (True, 0.0, fused.recalled.rank, "")
-    return (False, -fused.score, 0, fused.recalled.candidate.chunk.id)
-
-
-def _descending(ranked: Sequence[Fused]) -> list[Fused]:
-    """Lower what scores more than the result before it: an unscored tail never beats the head."""
-    ceilings = accumulate((each.score for each in ranked), min)
-    return [replace(each, score=top) for each, top in zip(ranked, ceilings, strict=True)]
+def _final_order(
+    scored: tuple[Recalled, float, float | None, bool],
+) -> tuple[bool, float, int, str]:
+    recalled, score, rerank, _ = scored
+    if rerank is None:
+        return (True, 0.0, recalled.rank, "")
+    return (False, -score, 0, recalled.candidate.chunk.id)
 
 
 def _listed(scores: Floats) -> int:

@@ -13,12 +13,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from twofold.schema import Document, DocumentStatus, Filter, Metadata, RerankStatus
+from twofold.schema import Document, DocumentStatus, Filter, RerankStatus
 
 Vector: TypeAlias = NDArray[np.float32]
 Bools: TypeAlias = NDArray[np.bool_]
@@ -98,7 +98,8 @@ class Chunk:
         headings: Path above the passage, outermost first.
         lead: The beginning of the block that the text continues: a table's head row, say. It is
             in the passage and not in the text.
-        metadata: The caller's, and what the file says of itself under keys with a prefix.
+        metadata: The caller's, and what the file says of itself under keys with a prefix. A
+            `Metadata`, as wide as msgspec wants it, which reads chunks as they were stored.
         sha256: Of `passage`; equal hashes have equal vectors, whatever the version.
     """
 
@@ -114,7 +115,7 @@ class Chunk:
     title: str | None = None
     headings: tuple[str, ...] = ()
     page: int | None = None
-    metadata: Metadata = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     lead: str | None = None
 
     @property

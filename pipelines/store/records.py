@@ -55,6 +55,9 @@ INDEXES: Final[Mapping[str, Mapping[str, JsonValue]]] = {
 """Every payload key that a filter asks for, with its index: no search reads all payloads."""
 
 
+_chunk = msgspec.json.Decoder(Chunk)
+
+
 class Shape(NamedTuple):
     """What vectors must have in common to lie in one physical collection."""
 
@@ -186,9 +189,7 @@ def published(space: str) -> Payload:
 
 def chunk_of(payload: Payload) -> Chunk:
     """The chunk of a payload, as it was staged."""
-    record = msgspec.json.decode(_record(payload))
-    record["headings"] = tuple(record["headings"])
-    return Chunk(**record)
+    return _chunk.decode(_record(payload))
 
 
 def vectors_of(payload: Payload, stored: object) -> tuple[str, Vectors]:
