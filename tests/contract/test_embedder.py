@@ -1,6 +1,6 @@
 """What every `Embedder` holds, whatever computes its vectors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from pipelines.models.apart import models_apart
 from pipelines.models.minilm import MiniLm, MiniLmEmbedder
 from pipelines.models.qwen3 import Qwen3Embedder
 from pipelines.models.remote import remote_embedder
 from pipelines.models.sentence_transformer import SentenceTransformerEmbedder
-from pipelines.ports import Embedder
+from pipelines.ports import Closeable, Embedder
+from pipelines.settings import Settings
 from tests.support.checkpoints import make_embedder
 from tests.support.model_servers import embed_reply, healthy_vectors
 
@@ -43,6 +45,10 @@ def _minilm(_: Path) -> Embedder:
     return MiniLmEmbedder(MiniLm.load())
 
 
+def _apart(_: Path) -> Embedder:
+    return models_apart(Settings(embedder="minilm", reranker="none")).embedder
+
+
 def _remote(setting: str, dialect: str) -> Callable[[Path], Embedder]:
     def make(_: Path) -> Embedder:
         transport = httpx.MockTransport(
@@ -60,15 +66,21 @@ def _remote(setting: str, dialect: str) -> Callable[[Path], Embedder]:
         pytest.param(_qwen3_short, id="qwen3-32"),
         pytest.param(_sentence_transformer, id="sentence-transformers"),
         pytest.param(_minilm, id="minilm"),
+        pytest.param(_apart, id="apart"),
         pytest.param(_remote("openai+http://m?model=m&batch=3", "openai"), id="openai"),
         pytest.param(_remote("openai+http://m?model=m&dimensions=16", "openai"), id="openai-16"),
         pytest.param(_remote("tei+http://m?model=m&batch=3", "tei"), id="tei"),
         pytest.param(_remote("dmr+http://m?model=m&batch=3", "dmr"), id="dmr"),
     ],
 )
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Embedder:
+def model(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Embedder]:
     make: Callable[[Path], Embedder] = request.param
-    return make(tmp_path_factory.mktemp("models"))
+    made = make(tmp_path_factory.mktemp("models"))
+    yield made
+    if isinstance(made, Closeable):
+        made.close()
 
 
 @pytest.fixture(params=["embed_queries", "embed_passages"])

@@ -1,12 +1,13 @@
 """What every `RerankModel` holds, whatever computes its scores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
+from pipelines.models.apart import models_apart
 from pipelines.models.late_interaction import LateInteractionReranker
 from pipelines.models.minilm import MiniLm
 from pipelines.models.onnx import OnnxReranker
@@ -14,7 +15,8 @@ from pipelines.models.onnx_export import export
 from pipelines.models.qwen3 import Qwen3Reranker
 from pipelines.models.remote import remote_reranker
 from pipelines.models.sentence_transformer import CrossEncoderReranker
-from pipelines.ports import Pairs, PairScores, RerankModel
+from pipelines.ports import Closeable, Pairs, PairScores, RerankModel
+from pipelines.settings import Settings
 from tests.support.checkpoints import make_reranker
 from tests.support.model_servers import healthy, rerank_reply
 
@@ -47,6 +49,12 @@ def _late_interaction(_: Path) -> RerankModel:
     return LateInteractionReranker(MiniLm.load())
 
 
+def _apart(_: Path) -> RerankModel:
+    reranker = models_apart(Settings(embedder="minilm", reranker="late-interaction")).reranker
+    assert reranker is not None
+    return reranker
+
+
 def _remote(dialect: str) -> Callable[[Path], RerankModel]:
     def make(_: Path) -> RerankModel:
         transport = httpx.MockTransport(lambda request: rerank_reply(request, dialect, healthy))
@@ -61,13 +69,19 @@ def _remote(dialect: str) -> Callable[[Path], RerankModel]:
         pytest.param(_qwen3, id="qwen3"),
         pytest.param(_cross_encoder, id="cross-encoder"),
         pytest.param(_late_interaction, id="late-interaction"),
+        pytest.param(_apart, id="apart"),
         pytest.param(_onnx, id="onnx", marks=pytest.mark.slow),
         *(pytest.param(_remote(d), id=d) for d in ("jina", "cohere", "tei", "dmr")),
     ],
 )
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> RerankModel:
+def model(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RerankModel]:
     make: Callable[[Path], RerankModel] = request.param
-    return make(tmp_path_factory.mktemp("models"))
+    made = make(tmp_path_factory.mktemp("models"))
+    yield made
+    if isinstance(made, Closeable):
+        made.close()
 
 
 def score(model: RerankModel, *passages: str, query: str = QUERY) -> PairScores:

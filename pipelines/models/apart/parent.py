@@ -142,29 +142,33 @@ class ModelProcess:
             said: Ready | Failed = pickle.load(child.stdout)  # noqa: S301 - its own child
         except (EOFError, OSError, pickle.UnpicklingError):
             child.kill()
-            status = child.wait()
+            status = _ended(child)
             reason = f"the process that loads the models ended with {status}; see above."
             raise StartupError(reason=reason) from None
         finally:
             overdue.cancel()
             child.stdout.close()
         if isinstance(said, Failed):
-            child.stdin.close()
-            child.wait()
+            _ended(child)
             raise said.error
         return child, said
 
     def _end(self) -> None:
         while self._free:
             self._free.popleft().close()
-        if self._child.stdin is not None:
-            with suppress(OSError):
-                self._child.stdin.close()
-        try:
-            self._child.wait(END_S)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
+        _ended(self._child)
+
+
+def _ended(child: subprocess.Popen[bytes]) -> int:
+    """Take its lease from a child and wait for its end; returns its status."""
+    if child.stdin is not None:
+        with suppress(OSError):
+            child.stdin.close()
+    try:
+        return child.wait(END_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return child.wait()
 
 
 class _Apart:
