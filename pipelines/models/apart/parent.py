@@ -109,7 +109,13 @@ class ModelProcess:
                 self._replace()
             with suppress(IndexError):
                 return self._free.popleft()
-            return Client(self.told.address, authkey=self._key)
+            try:
+                return Client(self.told.address, authkey=self._key)
+            except (OSError, EOFError):  # it is about to die: its threads go one by one
+                self._child.kill()
+                self._child.wait()
+                self._replace()
+                return Client(self.told.address, authkey=self._key)
 
     def _replace(self) -> None:
         """Start another child in the place of the one that died, unless they all die."""
