@@ -3,7 +3,8 @@
 Starts the server as a user would, fills it with CHUNKS passages (the collections in ../shared, or
 sentences made up here where there are none), asks QUERIES different questions one after the other
 with the first stage alone, as many others with both, and shows the time of each stage as the server
-itself reports it. What the client waits beyond the models and the engine is the service's overhead.
+itself reports it. Then the server is started again, and as many others are asked with both stages:
+the passages that the second stage remembered are forgotten. What the client waits beyond the models and the engine is the service's overhead.
 Every question is new, so that no score comes from a cache; passages do meet again, as they do in
 real use.
 
@@ -39,6 +40,11 @@ from twofold.schema import DocumentText, SearchResponse
 
 ROOT = Path(__file__).parents[1]
 COLLECTIONS = ROOT.parent / "shared" / "collections"
+WAYS = {
+    "first_stage": "the first stage alone",
+    "both_stages": "both stages",
+    "both_stages_after_restart": "both stages, right after a restart",
+}
 STAGES = ("embed", "recall", "queue", "rerank", "fuse")
 console = Console()
 
@@ -48,11 +54,14 @@ def main(
     queries: Annotated[int, typer.Option(help="Different questions to each way.")] = 150,
 ) -> None:
     """Measure and show."""
-    with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as client:
-        stored, ingest_s = fill(client, chunks, corpus())
-        asked = questions(2 * queries)
-        first = ask(client, asked[::2], rerank=False)
-        both = ask(client, asked[1::2], rerank=True)
+    asked = questions(3 * queries)
+    with tempfile.TemporaryDirectory() as folder:
+        with server(Path(folder)) as client:
+            stored, ingest_s = fill(client, chunks, corpus())
+            first = ask(client, asked[::3], rerank=False)
+            both = ask(client, asked[1::3], rerank=True)
+        with server(Path(folder)) as client:
+            restarted = ask(client, asked[2::3], rerank=True)
     report = {
         "benchmark": "B7",
         "machine": machine(),
@@ -64,6 +73,7 @@ def main(
         "model": both[0].answer.rerank.model,
         "first_stage": figures(first),
         "both_stages": figures(both),
+        "both_stages_after_restart": figures(restarted),
     }
     show(report)
     save("search", report)
@@ -210,8 +220,8 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def show(report: dict) -> None:
-    """The tables: one for the first stage alone, one for both."""
-    for way, depth in (("first_stage", "the first stage alone"), ("both_stages", "both stages")):
+    """A table for each way."""
+    for way, depth in WAYS.items():
         found = report[way]
         size = f"{report['chunks']} passages, {report['queries']} questions"
         table = Table(title=f"/search over {size}, {depth}")
@@ -235,8 +245,8 @@ def draw(report: dict, path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 2.8), layout="constrained")
-    bars = [(way, share) for way in ("both_stages", "first_stage") for share in ("p95", "p50")]
+    figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
+    bars = [(way, share) for way in reversed(WAYS) for share in ("p95", "p50")]
     for way, percentile in bars:
         left = 0.0
         for number, (stage, times) in enumerate(report[way]["stages_ms"].items()):

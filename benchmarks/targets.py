@@ -78,6 +78,7 @@ def above_best_peer(collection: str) -> Callable[[Report], float]:
 
 
 SEARCH = ("search", "make bench-search")
+OVERLOAD = ("overload", "make bench-overload")
 INGEST = ("ingest", "make bench-ingest")
 QUEUE = ("rerank_queue", "make bench-queue")
 RANKED = ("peers_quality", "make bench-peers-quality")
@@ -102,6 +103,18 @@ TARGETS = (
     Target(
         "/search, both stages, depth 20, p50", *SEARCH,
         at("both_stages", "total_ms", "p50"), 200.0, "ms",
+    ),
+    Target(
+        "the same right after a restart, when no passage is remembered", *SEARCH,
+        at("both_stages_after_restart", "total_ms", "p50"), 200.0, "ms",
+    ),
+    Target(
+        "goodput at ten times the peak, to the peak", *OVERLOAD,
+        at("loads", "10x", "goodput_of_peak"), 0.9, "x", least=True,
+    ),
+    Target(
+        "refusals at ten times the peak, p99", *OVERLOAD,
+        at("loads", "10x", "refusal_ms", "p99"), 50.0, "ms",
     ),
     Target(
         "rerank queue round trip, 100 passages, p50", *QUEUE, at("hundred passages", "p50_ms"), 1.0,
