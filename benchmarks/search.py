@@ -3,10 +3,10 @@
 Starts the server as a user would, fills it with CHUNKS passages (the collections in ../shared, or
 sentences made up here where there are none), asks QUERIES different questions one after the other
 with the first stage alone, as many others with both, and shows the time of each stage as the server
-itself reports it. Then the server is started again, and as many others are asked with both stages:
-the passages that the second stage remembered are forgotten. What the client waits beyond the models and the engine is the service's overhead.
-Every question is new, so that no score comes from a cache; passages do meet again, as they do in
-real use.
+itself reports it. Then the server is started again and asked as many others: what the second stage
+remembered of passages is forgotten. What the client waits beyond the models and the engine is the
+service's overhead. Every question is new, so that no score comes from a cache; passages do meet
+again, as they do in real use.
 
     python benchmarks/search.py [--chunks 11000] [--queries 150]
 """
