@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Client, Connection
-from pathlib import Path
 from typing import Any
 
 from pipelines.models.apart.wire import Call, Facts, Failed, Ready, Task
@@ -23,7 +22,6 @@ from twofold.errors import ServiceError, StartupError, Unavailable
 log = logging.getLogger(__name__)
 
 COMMAND = (sys.executable, "-m", "pipelines.models.apart.child")
-ROOT = Path(__file__).parents[3]  # from where `-m` finds this package
 LOAD_S = 1_800.0  # weights of 16 GB from a slow disk take minutes
 END_S = 10.0
 DEATHS, WITHIN_S = 3, 60.0  # a child that dies more often is left dead for the rest of that time
@@ -137,7 +135,7 @@ class ModelProcess:
         Raises:
             StartupError: What it says of why not, or it died without a word.
         """
-        child = subprocess.Popen(COMMAND, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        child = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert child.stdin is not None  # noqa: S101 - both are pipes
         assert child.stdout is not None  # noqa: S101
         overdue = threading.Timer(LOAD_S, child.kill)

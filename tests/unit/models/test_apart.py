@@ -71,8 +71,11 @@ def test_a_setting_that_names_nothing_is_refused_as_ever() -> None:
         models_apart(Settings(embedder="minilm", reranker="nonsense"))
 
 
-def test_weights_that_know_nothing_are_refused_as_ever(tmp_path: Path) -> None:
-    settings = Settings(embedder="minilm", reranker=f"qwen3:{make_reranker(tmp_path)}")
+def test_weights_that_know_nothing_are_refused_as_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a folder is looked for from here
+    settings = Settings(embedder="minilm", reranker=f"qwen3:{make_reranker(Path('tiny'))}")
     with pytest.raises(ModelUnfit, match="TWOFOLD_SELF_TEST"):
         models_apart(settings)
 
