@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import psutil
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -43,7 +44,7 @@ console = Console()
 
 
 class Took(NamedTuple):
-    """Seconds on the wall, and of the processor by this process and its ended children."""
+    """Seconds on the wall, and of the processor by this process and its children."""
 
     wall: float
     cpu: float
@@ -165,9 +166,11 @@ def timed(way: Callable[[Sequence[Document]], object], part: Sequence[Document])
 
 
 def processor_s() -> float:
-    """Processor seconds of this process and its children that have ended."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    """Processor seconds of this process and its children, also of those that have ended."""
+    ended = os.times()
+    alive = [each.cpu_times() for each in psutil.Process().children(recursive=True)]
+    own = ended.user + ended.system + ended.children_user + ended.children_system
+    return own + sum(each.user + each.system for each in alive)
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from benchmarks.peers.seam import DEPTH, Document
 from benchmarks.peers.twofold import FACTS, INGEST_S
-from pipelines.build import Twofold, embedded
+from pipelines.build import Twofold, serving
 from pipelines.documents import Upload
 from pipelines.settings import Settings
 from twofold.schema import SearchRequest
@@ -36,7 +36,7 @@ class Contestant:
         threading.Thread(target=self._loop.run_forever, name="twofold", daemon=True).start()
         self._stack = AsyncExitStack()
         settings = Settings(data_dir=folder / "data")
-        self._parts: Twofold = self._wait(self._stack.enter_async_context(embedded(settings)))
+        self._parts: Twofold = self._wait(self._stack.enter_async_context(serving(settings)))
 
     def ingest(self, documents: Sequence[Document]) -> None:
         self._wait(self._ingest([upload(each) for each in documents]))
