@@ -18,6 +18,7 @@ from typing import TypeAlias
 from pipelines import keys
 from pipelines.gathering import each_of
 from pipelines.generations import covers, entering, failing, is_behind, is_same, upload
+from pipelines.newest import find_row
 from pipelines.ports import Blobs, Collection, IngestQueue, Store
 from twofold.errors import DocumentNotFound
 from twofold.schema import FINAL, Document, DocumentStatus
@@ -193,13 +194,10 @@ class CatchUp:
     async def _there(
         self, generation: Collection, rows: Sequence[Document]
     ) -> dict[str, Document | None]:
-        async def find(document_id: str) -> Document | None:
-            try:
-                return await self.store.get_document(self.tenant, generation.address, document_id)
-            except DocumentNotFound:
-                return None
-
-        return await each_of([row.id for row in rows], find)
+        return await each_of(
+            [row.id for row in rows],
+            lambda document_id: find_row(self.store, self.tenant, generation.address, document_id),
+        )
 
 
 async def ledger_pages(store: Store, tenant: str, address: str) -> AsyncIterator[list[Document]]:

@@ -5,6 +5,7 @@ the former generation alone, until it is carried over, see `rebuild`. Callers se
 to them a document has one row.
 """
 
+from contextlib import suppress
 from typing import NamedTuple
 
 from pipelines.generations import is_behind
@@ -34,16 +35,26 @@ async def newest_row(store: Store, tenant: str, collection: str, document_id: st
 
 async def rows_of(store: Store, tenant: str, collection: str, document_id: str) -> Rows:
     """Both rows of a document. Raises CollectionNotFound."""
-    live = newest = await _find(store, tenant, collection, document_id)
+    live = newest = await find_row(store, tenant, collection, document_id)
     # A collection that was never rebuilt has no former generation: nearly all are spared a look.
     if (await store.get_collection(tenant, collection)).generation > 1:
         for generation in await store.generations(tenant, collection):
             if generation.state == "former":
-                address = generation.collection.address
-                former = await _find(store, tenant, address, document_id)
+                former = None
+                with suppress(GenerationNotFound):  # dropped meanwhile
+                    address = generation.collection.address
+                    former = await find_row(store, tenant, address, document_id)
                 if former is not None and is_behind(newest, former):
                     newest = _brought(former, collection, live)
     return Rows(live, newest)
+
+
+async def find_row(store: Store, tenant: str, address: str, document_id: str) -> Document | None:
+    """The row on one ledger, if it is there. Raises CollectionNotFound, GenerationNotFound."""
+    try:
+        return await store.get_document(tenant, address, document_id)
+    except DocumentNotFound:
+        return None
 
 
 def _brought(former: Document, collection: str, live: Document | None) -> Document:
@@ -56,10 +67,3 @@ def _brought(former: Document, collection: str, live: Document | None) -> Docume
             "title": live.title if live else None,
         }
     )
-
-
-async def _find(store: Store, tenant: str, address: str, document_id: str) -> Document | None:
-    try:
-        return await store.get_document(tenant, address, document_id)
-    except (DocumentNotFound, GenerationNotFound):
-        return None

@@ -74,7 +74,8 @@ def answer_one(connection: "Connection", models: Models) -> None:
 
 def answered(models: Models, call: Call) -> object:
     """What the model says, or what it raises."""
-    model = models.reranker if call.model is None else [*models.embedders][call.model]
+    embedders = (models.embedder, *models.others)
+    model = models.reranker if call.model is None else embedders[call.model]
     try:
         return getattr(model, call.method)(*call.arguments, **call.named)
     except TwofoldError as error:
